@@ -1,0 +1,50 @@
+# make lab    open the notebooks        make test   run everything that must hold
+# make run    execute all notebooks     make colab REPO=https://github.com/you/your-fork   write badges
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+OFFICIAL := sam2==1.1.0
+REFERENCE_METRICS := trackeval==1.3.0
+
+.PHONY: lab run test lint checkpoint colab clean
+
+lab: $(VENV)/lab.done checkpoint
+	$(BIN)/jupyter lab notebooks/01_setup.ipynb
+
+run: $(VENV)/lab.done checkpoint
+	$(BIN)/python tools/run_notebooks.py
+
+test: $(VENV)/test.done checkpoint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env tests notebooks
+
+lint: $(VENV)/test.done
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+# the default checkpoint, best effort: everything also runs on sam2nb_nano, which is already here
+checkpoint: $(VENV)/lab.done
+	@$(BIN)/python -m sam2nb download sam2_hiera_tiny || echo "No checkpoint could be fetched: the notebooks use sam2nb_nano."
+
+colab: $(VENV)/lab.done
+	$(BIN)/python tools/colab.py "$(REPO)"
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/lab.done: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable ".[train]"
+	touch $@
+
+# The official packages are the yardsticks of the tests. They ask for a compiler, a torch and an OpenCV of their own: none is needed.
+$(VENV)/test.done: $(VENV)/lab.done pyproject.toml
+	$(PIP) --editable ".[test]"
+	SAM2_BUILD_CUDA=0 $(PIP) --no-deps --no-build-isolation $(OFFICIAL)
+	$(PIP) --no-deps $(REFERENCE_METRICS)
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist
