@@ -1,0 +1,50 @@
+"""sam2nb: learn, teach and use Segment Anything 2 (SAM 2 and 2.1).
+
+    from sam2nb import SAM2ImagePredictor, load_model
+    predictor = SAM2ImagePredictor(load_model("sam2_hiera_tiny"))
+    predictor.set_image("photo.jpg")
+    masks, scores, logits = predictor.predict(point_coords=[[500, 375]], point_labels=[1])
+
+Names and arguments are the official ones. Importing this package imports nothing heavy and changes nothing global.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "build_sam2": "sam2nb.build",
+    "load_model": "sam2nb.build",
+    "build_sam2_video_predictor": "sam2nb.predict.video_predictor",
+    "SAM2": "sam2nb.model.sam2",
+    "SAM2ImagePredictor": "sam2nb.predict.image_predictor",
+    "SAM2AutomaticMaskGenerator": "sam2nb.predict.mask_generator",
+    "SAM2VideoPredictor": "sam2nb.predict.video_predictor",
+    "load_checkpoint": "sam2nb.weights",
+    "save_checkpoint": "sam2nb.weights",
+    "download": "sam2nb.weights",
+    "CHECKPOINTS": "sam2nb.registry",
+}
+__all__ = [*_HOMES, "__version__"]
+
+if TYPE_CHECKING:
+    from sam2nb.build import build_sam2, load_model
+    from sam2nb.model.sam2 import SAM2
+    from sam2nb.predict.image_predictor import SAM2ImagePredictor
+    from sam2nb.predict.mask_generator import SAM2AutomaticMaskGenerator
+    from sam2nb.predict.video_predictor import SAM2VideoPredictor, build_sam2_video_predictor
+    from sam2nb.registry import CHECKPOINTS
+    from sam2nb.weights import download, load_checkpoint, save_checkpoint
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sam2nb' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

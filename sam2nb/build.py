@@ -1,0 +1,175 @@
+"""From a name to a model. The only file that knows hydra.
+
+A configuration is an entry file in `configs/` that picks a generation (2.0, 2.1) and a trunk (nano, t, s, b+, l).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from sam2nb import weights
+from sam2nb.model.sam2 import SAM2
+from sam2nb.registry import Checkpoint, best_on_disk, find_checkpoint
+from sam2nb.resources import resource_dir
+
+INPUT_STRIDE = 32  # the trunk halves the input five times
+
+
+def build_sam2(
+    config_file: str | Path,
+    ckpt_path: str | Path | None = None,
+    device: str | torch.device | None = None,
+    mode: str = "eval",
+    hydra_overrides_extra: Iterable[str] = (),
+    apply_postprocessing: bool = True,
+) -> SAM2:
+    """Build a model from a configuration and, if given, load a checkpoint into it.
+
+    config_file: "configs/sam2.1/sam2.1_hiera_t.yaml", "sam2_hiera_t.yaml", "sam2.1_hiera_t", or the path of your own
+    file. ckpt_path: official .pt, our .safetensors, or a Hugging Face folder; None leaves the weights random, as
+    official
+    does. device: None takes the GPU where there is one.
+    mode: "eval" or "train".
+    hydra_overrides_extra: such as "++model.image_size=512".
+    apply_postprocessing: let an unstable single mask give way to the best of three, as official does.
+
+    Raises FileNotFoundError for an unknown configuration, ValueError for a checkpoint that does not fit it.
+    """
+    if mode not in ("eval", "train"):
+        raise ValueError(f'mode must be "eval" or "train", got {mode!r}')
+    overrides = [f"++model.stable_single_mask={'true' if apply_postprocessing else 'false'}", *hydra_overrides_extra]
+    config = _compose(config_file, overrides)
+    check_image_size(config.model.image_size)
+    model: SAM2 = instantiate(config.model)
+    model.config_name = Path(config_file).name.removesuffix(".yaml")  # save_checkpoint notes it in the file
+    if ckpt_path is not None:
+        weights.load_checkpoint(model, ckpt_path)
+    return model.to(pick_device(device)).train(mode == "train")
+
+
+def load_model(
+    name: str = "auto",
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    image_size: int | None = None,
+) -> SAM2:
+    """A model with trained weights, by the name of its checkpoint; what is not on disk is downloaded once.
+
+    name: "sam2nb_nano" (comes with the project), "sam2_hiera_tiny", "sam2.1_hiera_large",
+    "facebook/sam2.1-hiera-tiny", …;
+        "auto" takes the best checkpoint on disk, at the least nano.
+    device: None takes the GPU where there is one.
+    dtype: what predictors compute in, torch.float32, torch.bfloat16 or torch.float16 (or their names); None or "auto"
+    takes
+        float32 on a CPU and the card's fast half precision on a GPU. Weights stay float32.
+    image_size: side of the model's input, a multiple of 32; None as trained (1024, nano less).
+
+    Raises ValueError for an unknown name, OSError when no source can be reached.
+    """
+    checkpoint = _best_on_disk() if name == "auto" else find_checkpoint(name)
+    path = weights.download(checkpoint.name)
+    overrides = [] if image_size is None else [f"++model.image_size={image_size}"]
+    device = pick_device(device)
+    model = build_sam2(checkpoint.config, path, device, hydra_overrides_extra=overrides)
+    model.compute_dtype = pick_dtype(dtype, device)
+    return model
+
+
+def _best_on_disk() -> Checkpoint:
+    best = best_on_disk()
+    if best is None:
+        raise FileNotFoundError("no checkpoint is on disk, not even sam2nb_nano: the installation is incomplete")
+    return best
+
+
+def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """The precision asked for, or the one that suits the device: bfloat16 needs compute capability 8.0 on CUDA.
+
+    Raises ValueError for anything but float32, bfloat16 and float16.
+    """
+    if dtype in (None, "auto"):
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if wanted not in (torch.float32, torch.bfloat16, torch.float16):
+        raise ValueError(f'dtype must be "auto", "float32", "bfloat16" or "float16", got {dtype!r}')
+    return wanted
+
+
+def check_image_size(image_size: int) -> None:
+    """Raise ValueError unless the input's side suits the trunk."""
+    if not isinstance(image_size, int) or image_size < INPUT_STRIDE or image_size % INPUT_STRIDE:
+        raise ValueError(f"image_size must be a positive multiple of {INPUT_STRIDE}, got {image_size!r}")
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or the best one here (CUDA, then Apple's MPS, then CPU).
+
+    Raises ValueError when the device asked for is not there.
+    """
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f'device must be "cpu", "cuda", "cuda:1", "mps", …, got {device!r}') from error
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(device.type, lambda: True)
+    if not there():
+        raise ValueError(f'device {str(device)!r} is not available here; device="cpu" always works')
+    return device
+
+
+def config_names() -> list[str]:
+    """Names of the model configurations that come with the package."""
+    return sorted(path.stem for path in resource_dir("configs").glob("sam2*.yaml"))
+
+
+def compose_config(folder: Path, name: str, overrides: Iterable[str] = ()) -> DictConfig:
+    """`folder/name.yaml` with its defaults and hydra overrides such as "++model.image_size=512"."""
+    with _own_hydra(), initialize_config_dir(config_dir=str(folder), version_base=None):
+        return compose(config_name=name, overrides=list(overrides))
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Step around the one global hydra of a process, which the user's program or Meta's package may have set up."""
+    others = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = others
+
+
+def _is_users_own(path: Path) -> bool:
+    """A file on disk, and not Meta's own configuration of the same name, for which ours stands in."""
+    return path.is_file() and "sam2.modeling" not in path.read_text(encoding="utf-8", errors="replace")
+
+
+def _compose(config_file: str | Path, overrides: list[str]) -> DictConfig:
+    ours = resource_dir("configs")
+    name = Path(config_file).name.removesuffix(".yaml")
+    if _is_users_own(Path(config_file)):
+        folder = Path(config_file).resolve().parent
+        overrides = [f"hydra.searchpath=[file://{ours}]", *overrides]
+    elif (ours / f"{name}.yaml").is_file():
+        folder = ours
+    else:
+        raise FileNotFoundError(
+            f"config_file {str(config_file)!r} is neither a file nor one of {', '.join(config_names())}"
+        )
+    config = compose_config(folder, name, overrides)
+    if "model" not in config:
+        raise ValueError(f"config_file {str(config_file)!r} has no `model:` section")
+    return config

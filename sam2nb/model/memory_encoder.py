@@ -1,0 +1,84 @@
+"""The memory encoder: a frame's features and its mask become one map of memory (SAM 2, arXiv 2408.00714, section 4).
+
+The mask is shrunk by four strided convolutions to the grid of the features, both are summed, mixed by two ConvNeXt
+blocks (arXiv 2201.03545) and squeezed to 64 channels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sam2nb.model.layers import LayerNorm2d
+
+MASK_STRIDE = 16  # from the input side to the features' grid
+LAYER_SCALE = 1e-6  # initial weight of a block's own contribution
+
+
+class MaskDownsampler(nn.Module):
+    """Halve the mask four times, four times the channels each; then one 1x1 convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 1
+        for _ in range(MASK_STRIDE.bit_length() - 1):
+            layers += [
+                nn.Conv2d(channels, channels * 4, kernel_size=3, stride=2, padding=1),
+                LayerNorm2d(channels * 4),
+                nn.GELU(),
+            ]
+            channels *= 4
+        layers.append(nn.Conv2d(channels, width, kernel_size=1))
+        self.encoder = nn.Sequential(*layers)
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """mask: (B, 1, S, S) -> (B, C, S/16, S/16)"""
+        return self.encoder(mask)
+
+
+class FuserBlock(nn.Module):
+    """ConvNeXt block: depthwise 7x7, norm, two pointwise layers, residual."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv2d(width, width, kernel_size=7, padding=3, groups=width)
+        self.norm = LayerNorm2d(width)
+        self.pwconv1 = nn.Linear(width, 4 * width)
+        self.pwconv2 = nn.Linear(4 * width, width)
+        self.gamma = nn.Parameter(torch.full((width,), LAYER_SCALE))
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """grid: (B, C, h, w) -> (B, C, h, w)"""
+        mixed = self.norm(self.dwconv(grid)).permute(0, 2, 3, 1)
+        mixed = self.gamma * self.pwconv2(F.gelu(self.pwconv1(mixed)))
+        return grid + mixed.permute(0, 3, 1, 2)
+
+
+class Fuser(nn.Module):
+    """A chain of such blocks."""
+
+    def __init__(self, width: int, num_layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(FuserBlock(width) for _ in range(num_layers))
+
+    def forward(self, grid: Tensor) -> Tensor:
+        for layer in self.layers:
+            grid = layer(grid)
+        return grid
+
+
+class MemoryEncoder(nn.Module):
+    """Frame features + mask -> memory map."""
+
+    def __init__(self, *, width: int, out_dim: int, num_layers: int = 2) -> None:
+        super().__init__()
+        self.mask_downsampler = MaskDownsampler(width)
+        self.pix_feat_proj = nn.Conv2d(width, width, kernel_size=1)
+        self.fuser = Fuser(width, num_layers)
+        self.out_proj = nn.Conv2d(width, out_dim, kernel_size=1)
+
+    def forward(self, embedding: Tensor, mask: Tensor) -> Tensor:
+        """embedding: (B or 1, 256, h, w), mask: (B, 1, 16h, 16w) -> (B, 64, h, w)"""
+        return self.out_proj(self.fuser(self.pix_feat_proj(embedding) + self.mask_downsampler(mask)))

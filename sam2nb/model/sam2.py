@@ -1,0 +1,181 @@
+"""SAM 2: the boxes of the paper's figure 3 and what flows between them (arXiv 2408.00714, section 4).
+
+Four verbs: `encode_image` once per picture, `recall` what earlier frames say, `predict_masks` from prompts,
+`memorize` the answer. The model keeps no state of a video; whoever uses it owns the memories.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sam2nb.model.image_encoder import ImageEncoder
+from sam2nb.model.layers import MLP, to_map, to_tokens
+from sam2nb.model.mask_decoder import MaskDecoder, one_answer, one_stable_answer, take_best, three_answers
+from sam2nb.model.memory_attention import MemoryAttention
+from sam2nb.model.memory_bank import MAX_POINTERS, NUM_MASKMEM
+from sam2nb.model.memory_encoder import MemoryEncoder
+from sam2nb.model.positional import sine_code, time_code
+from sam2nb.model.prompt_encoder import PADDING_LABEL, PromptEncoder
+from sam2nb.structures import ImageFeatures, MaskPrediction, Prompts, Recollection
+
+NO_OBJECT_LOGIT = -1024.0  # mask logits of an object that is not in the picture
+MASK_PROMPT_SCALE, MASK_PROMPT_BIAS = 20.0, -10.0  # a given mask becomes logits of +-10; as trained
+MEMORY_SCALE, MEMORY_BIAS = 20.0, -10.0  # the memory encoder reads probabilities stretched to -10..10
+
+
+class SAM2(nn.Module):
+    """Segment anything in images and videos.
+
+    time_coded_pointers: object pointers carry their distance in time, and lost objects a vector of their own (2.1;
+    not in 2.0). stable_single_mask: an unstable single answer gives way to the best of three (part of official's
+    post-processing).
+    """
+
+    def __init__(
+        self,
+        *,
+        image_encoder: ImageEncoder,
+        memory_attention: MemoryAttention,
+        memory_encoder: MemoryEncoder,
+        image_size: int,
+        time_coded_pointers: bool,
+        stable_single_mask: bool = False,
+        num_maskmem: int = NUM_MASKMEM,
+    ) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.num_maskmem = num_maskmem
+        self.max_obj_ptrs_in_encoder = MAX_POINTERS
+        self.stable_single_mask = stable_single_mask
+        self.hidden_dim = image_encoder.neck.d_model
+        self.mem_dim = memory_encoder.out_proj.out_channels
+        self.compute_dtype = torch.float32  # what predictors compute in; weights stay as they are
+        self.missing_parts: tuple[str, ...] = ()  # boxes a checkpoint had no weights for
+        self.image_encoder = image_encoder
+        self.memory_attention = memory_attention
+        self.memory_encoder = memory_encoder
+        self.sam_prompt_encoder = PromptEncoder(width=self.hidden_dim)
+        self.sam_mask_decoder = MaskDecoder(width=self.hidden_dim)
+        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.obj_ptr_proj = MLP(self.hidden_dim, self.hidden_dim, self.hidden_dim, self.hidden_dim)
+        self.obj_ptr_tpos_proj = nn.Linear(self.hidden_dim, self.mem_dim) if time_coded_pointers else None
+        self.maskmem_tpos_enc = nn.Parameter(torch.zeros(num_maskmem, 1, 1, self.mem_dim))
+        self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, self.hidden_dim))
+        self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, self.hidden_dim))  # in every checkpoint, never read
+        self.no_obj_ptr = nn.Parameter(torch.zeros(1, self.hidden_dim))
+        self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, self.mem_dim)) if time_coded_pointers else None
+        for table in (self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc, self.no_obj_ptr):
+            nn.init.trunc_normal_(table, std=0.02)
+        if self.no_obj_embed_spatial is not None:
+            nn.init.trunc_normal_(self.no_obj_embed_spatial, std=0.02)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.no_mem_embed.device
+
+    def encode_image(self, pixels: Tensor) -> ImageFeatures:
+        """pixels: (B, 3, S, S), normalised -> ImageFeatures"""
+        stride4, stride8, stride16 = self.image_encoder(pixels, self.sam_mask_decoder.high_res_heads)
+        position = sine_code(self.hidden_dim, tuple(stride16.shape[-2:]), stride16.device)
+        return ImageFeatures(stride16, position, (stride4, stride8))
+
+    def recall(self, features: ImageFeatures, memories: Recollection | None = None) -> Tensor:
+        """The picture in the light of its memories; without any, as an image on its own.
+
+        features with B = 1 serve any number of objects -> (B, 256, h, w)
+        """
+        if memories is None:
+            return features.embedding + self.no_mem_embed.view(1, -1, 1, 1)
+        size_hw = features.embedding.shape[-2:]
+        memory, position, num_pointer_tokens = self._line_up(memories, tuple(size_hw))
+        conditioned = self.memory_attention(
+            to_tokens(features.embedding), to_tokens(features.position), memory, position, size_hw, num_pointer_tokens
+        )
+        return to_map(conditioned, size_hw)
+
+    def _line_up(self, memories: Recollection, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
+        """Memories and pointers as one list of tokens.
+
+        -> tokens (B, M, 64), their position codes (1, M, 64), how many of them (the last ones) are pointer tokens
+        """
+        sine = to_tokens(sine_code(self.mem_dim, size_hw, self.device))
+        tokens = [to_tokens(features.to(self.device)).to(sine.dtype) for features, _ in memories.spatial]
+        positions = [sine + self.maskmem_tpos_enc[row] for _, row in memories.spatial]
+        per_pointer = self.hidden_dim // self.mem_dim
+        if memories.pointers:
+            pointers = torch.stack([pointer.to(self.device) for pointer, _ in memories.pointers], dim=1)
+            tokens.append(pointers.flatten(1).unflatten(1, (-1, self.mem_dim)))
+            positions.append(self._pointer_position(memories).repeat_interleave(per_pointer, dim=1))
+        return torch.cat(tokens, dim=1), torch.cat(positions, dim=1), per_pointer * len(memories.pointers)
+
+    def _pointer_position(self, memories: Recollection) -> Tensor:
+        """Time code of the pointers, nothing in SAM 2.0: -> (1, pointers, 64)"""
+        if self.obj_ptr_tpos_proj is None:
+            return self.no_mem_embed.new_zeros(1, len(memories.pointers), self.mem_dim)
+        distance = torch.tensor([float(d) for _, d in memories.pointers], device=self.device) / memories.pointer_span
+        return self.obj_ptr_tpos_proj(time_code(distance, self.hidden_dim))[None]
+
+    def predict_masks(
+        self, conditioned: Tensor, high_res: tuple[Tensor, Tensor], prompts: Prompts, multimask: bool
+    ) -> MaskPrediction:
+        """Masks for B objects; one picture (batch 1) may serve them all.
+
+        conditioned: (B or 1, 256, h, w) from `recall` -> MaskPrediction with M = 3 (multimask) or M = 1
+        """
+        size_hw = tuple(conditioned.shape[-2:])
+        input_side = size_hw[0] * 16
+        sparse, dense = self.sam_prompt_encoder(prompts, input_side, size_hw)
+        position = self.sam_prompt_encoder.grid_position(size_hw)
+        prediction = self.sam_mask_decoder(conditioned, position, sparse, dense, high_res)
+        if multimask:
+            return three_answers(prediction)
+        if self.stable_single_mask and not self.training:
+            return one_stable_answer(prediction)
+        return one_answer(prediction)
+
+    def predict_from_mask(self, features: ImageFeatures, mask: Tensor) -> tuple[MaskPrediction, Tensor]:
+        """A mask given by the user is the answer; the decoder only finds the pointer that goes with it.
+
+        mask: (B, 1, S, S), 0 or 1, at the input's size -> MaskPrediction with M = 1 and logits of +-10, pointer (B,
+        256)
+        """
+        logits = F.interpolate(
+            mask * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS, scale_factor=0.25, mode="bilinear", antialias=True
+        )
+        nothing = Prompts(
+            points=mask.new_zeros(len(mask), 1, 2),
+            labels=torch.full((len(mask), 1), PADDING_LABEL, dtype=torch.int32, device=mask.device),
+            masks=self.mask_downsample(mask),
+        )
+        drawn = self.predict_masks(features.embedding, features.high_res, nothing, multimask=False)
+        token = drawn.tokens[:, 0]
+        visible = mask.flatten(1).any(dim=1, keepdim=True).to(mask.dtype)
+        object_score = visible * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS
+        pointer = self.object_pointer(token, drawn.object_score)
+        pointer = visible * pointer + (1 - visible) * self.no_obj_ptr
+        return MaskPrediction(logits, torch.ones_like(visible), drawn.tokens, object_score), pointer
+
+    def choose_best(self, prediction: MaskPrediction) -> MaskPrediction:
+        """The answer with the highest estimated quality: M -> M = 1"""
+        return take_best(prediction)
+
+    def object_pointer(self, token: Tensor, object_score: Tensor) -> Tensor:
+        """A short note on the object, or the learned note "not there": token (B, 256), score (B, 1) -> (B, 256)"""
+        return torch.where(object_score > 0, self.obj_ptr_proj(token), self.no_obj_ptr)
+
+    def memorize(self, features: ImageFeatures, mask_logits: Tensor, object_score: Tensor, from_prompt: bool) -> Tensor:
+        """The memory of B objects on one frame.
+
+        mask_logits: (B, 1, S, S) at the input's size; from_prompt: the user answered here, so the mask is taken as
+        certain.
+        -> (B, 64, h, w), bfloat16 as in official, whatever the model's precision
+        """
+        certainty = (mask_logits > 0).to(mask_logits.dtype) if from_prompt else mask_logits.sigmoid()
+        memory = self.memory_encoder(features.embedding, certainty * MEMORY_SCALE + MEMORY_BIAS)
+        if self.no_obj_embed_spatial is not None:
+            lost = (object_score <= 0).to(memory.dtype)[..., None, None]
+            memory = memory + lost * self.no_obj_embed_spatial[..., None, None]
+        return memory.to(torch.bfloat16)

@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from sam2nb import build_sam2, load_model
+from sam2nb.build import config_names, pick_device, pick_dtype
+
+
+@pytest.mark.parametrize(
+    "spelling", ["sam2.1_hiera_t", "sam2.1_hiera_t.yaml", "configs/sam2.1/sam2.1_hiera_t.yaml", "sam2.1_hiera_t"]
+)
+def test_a_configuration_is_found_by_every_usual_name(spelling, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # whatever folder the program runs in
+    assert build_sam2(spelling, device="cpu").image_size == 1024
+
+
+def test_an_own_configuration_may_build_on_ours(tmp_path):
+    own = tmp_path / "mine.yaml"
+    own.write_text("defaults:\n  - model\n  - generation: '2.0'\n  - trunk: t\n  - _self_\nmodel:\n  image_size: 512\n")
+    assert build_sam2(own, device="cpu").image_size == 512
+
+
+def test_a_foreign_global_hydra_is_left_as_it_was(tmp_path):
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    official = GlobalHydra.instance().hydra  # importing the official package leaves one behind
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(tmp_path), version_base=None):
+        others = GlobalHydra.instance().hydra
+        build_sam2("sam2_hiera_t", device="cpu")
+        assert GlobalHydra.instance().hydra is others
+    GlobalHydra.instance().hydra = official
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(FileNotFoundError, match="sam2.1_hiera_t"):
+        build_sam2("sam3_hiera_t")
+    with pytest.raises(ValueError, match="mode"):
+        build_sam2("sam2_hiera_t", mode="test")
+    for size in (1000, 0, -32):
+        with pytest.raises(ValueError, match="image_size"):
+            build_sam2("sam2_hiera_t", hydra_overrides_extra=[f"++model.image_size={size}"])
+    with pytest.raises(ValueError, match="sam2.1_hiera_tiny"):
+        load_model("sam2.1_hiera_tinny")
+    with pytest.raises(ValueError, match="device"):
+        pick_device("gpu")
+    with pytest.raises(ValueError, match="dtype"):
+        pick_dtype("int8", torch.device("cpu"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="not available"):
+        build_sam2("sam2_hiera_t", device="cuda")
+
+
+def test_postprocessing_and_mode_are_switches():
+    model = build_sam2("sam2_hiera_t", device="cpu", apply_postprocessing=False, mode="train")
+    assert not model.stable_single_mask and model.training
+    model = build_sam2("sam2_hiera_t", device="cpu")
+    assert model.stable_single_mask and not model.training
+
+
+def test_precision_is_float32_on_a_cpu_unless_asked():
+    cpu = torch.device("cpu")
+    assert pick_dtype(None, cpu) is pick_dtype("auto", cpu) is torch.float32
+    assert pick_dtype("bfloat16", cpu) is pick_dtype(torch.bfloat16, cpu) is torch.bfloat16
+
+
+def test_all_configurations_are_listed():
+    assert len([name for name in config_names() if "hiera" in name]) == 8
