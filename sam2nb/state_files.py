@@ -1,0 +1,216 @@
+"""Reading checkpoint files without running anything in them, saying what they are, and writing them.
+
+A file is judged by its first bytes, never by its name. Tensors come back under Meta's names whatever
+naming the file uses. `torch.load` runs with `weights_only=True` on zip archives alone: the older pickle
+container could be made to run code in torch before 2.6 even so, and no SAM 2 checkpoint uses it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sam2nb.hf_names import is_hugging_face, to_official
+
+WRITABLE = (".pt", ".safetensors")
+# What only video needs: with all of it missing, a model still does pictures.
+VIDEO_PARTS = (
+    "memory_attention",
+    "memory_encoder",
+    "maskmem_tpos_enc",
+    "no_mem_pos_enc",
+    "no_obj_ptr",
+    "no_obj_embed_spatial",
+    "mask_downsample",
+    "obj_ptr_proj",
+    "obj_ptr_tpos_proj",
+    "sam_mask_decoder.pred_obj_score_head",
+)
+TRUNKS = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}  # by (width, blocks)
+CONFIG_LETTERS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
+GENERATION_2_1_PARTS = ("no_obj_embed_spatial", "obj_ptr_tpos_proj")
+GENERATION_MARK = "no_obj_embed_spatial"  # 2.1 has it, 2.0 does not
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """What a checkpoint file holds: tensors under official names, and its notes about itself."""
+
+    path: Path
+    state: dict[str, Tensor]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> Identity | None:
+        """Which SAM 2 this is. The file's own note decides what tensors cannot tell: the name of a configuration that
+        is not Meta's, and the generation of image-only weights."""
+        found, config = identify(self.state), self.metadata.get("config", "")
+        if found is None or not config:
+            return found
+        if found.size is None:
+            return replace(found, noted_config=config)
+        if found.generation is None and config.startswith("sam2"):
+            return replace(found, generation="2.1" if config.startswith("sam2.1") else "2.0")
+        return found
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which SAM 2 a set of tensors belongs to; `generation` is None where only video parts could tell.
+
+    noted_config: the configuration that a file with a trunk unlike Meta's names itself.
+    """
+
+    width: int
+    blocks: int
+    generation: str | None
+    noted_config: str | None = None
+
+    @property
+    def size(self) -> str | None:
+        return TRUNKS.get((self.width, self.blocks))
+
+    @property
+    def config(self) -> str | None:
+        """The configuration that fits, or None for a trunk that has none."""
+        if self.size is None:
+            return self.noted_config
+        return f"{'sam2' if self.generation == '2.0' else 'sam2.1'}_hiera_{CONFIG_LETTERS[self.size]}"
+
+    def __str__(self) -> str:
+        trunk = f"hiera {self.size}" if self.size else f"the trunk of {self.noted_config or 'nobody we know'}"
+        release = f"SAM {self.generation}" if self.generation else "SAM 2, image path"
+        return f"{release} with {trunk} ({self.blocks} blocks, width {self.width})"
+
+
+def read_state_file(path: str | Path) -> StateFile:
+    """A checkpoint file, or a folder with one, -> its tensors under official names.
+
+    Raises FileNotFoundError, and ValueError that says what the file is if it is no checkpoint.
+    """
+    path = _file_in(Path(path))
+    with open(path, "rb") as file:
+        head = file.read(512)
+    if head.startswith(b"PK"):
+        state, metadata = _read_torch(path)
+    elif head[8:9] == b"{":
+        state, metadata = _read_safetensors(path)
+    else:
+        raise ValueError(f"{path} is no checkpoint: {_describe_bytes(head)}")
+    if is_hugging_face(state):
+        state = to_official(state)
+    return StateFile(path, state, metadata)
+
+
+def _file_in(path: Path) -> Path:
+    """The checkpoint file that a path means: itself, or the one inside a Hugging Face folder."""
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    if (path / "model.safetensors").is_file():
+        return path / "model.safetensors"
+    found = sorted(file for pattern in ("*.safetensors", "*.pt") for file in path.glob(pattern))
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(file.name for file in found) or "none"
+    raise ValueError(f"{path} is a folder; expected model.safetensors or one single checkpoint in it, found {names}")
+
+
+def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} was refused and nothing in it was run: {_short(error)}") from None
+    except (RuntimeError, EOFError, OSError, KeyError) as error:
+        raise ValueError(f"{path} is a truncated or damaged .pt file ({_short(error)}); download it again") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}; expected a state dict or {{'model': state dict}}")
+    state = content.get("model", content)
+    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        keys = ", ".join(map(str, list(content)[:5]))
+        raise ValueError(f"{path} holds no state dict: expected tensors by name, or those under 'model', found {keys}")
+    metadata = content.get("metadata", {}) if "model" in content else {}
+    return dict(state), {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {}
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is a truncated or damaged .safetensors file ({_short(error)})") from None
+
+
+def _describe_bytes(head: bytes) -> str:
+    if not head:
+        return "it is empty"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text[:1] == b"<":
+        return "it is a web page (HTML or XML); the download was answered by something else than the file server"
+    if text.startswith(b"version https://git-lfs"):
+        return "it is a git-lfs pointer; fetch the real file with `git lfs pull`"
+    if head.startswith(b"\x80"):
+        return "it is a bare pickle, which can run code; save it again with a current torch.save"
+    if all(byte >= 9 for byte in head):
+        return f"it is text, beginning with {head[:40].decode('utf-8', 'replace')!r}"
+    return f"it begins with the bytes {head[:8].hex(' ')}"
+
+
+def _short(error: Exception) -> str:
+    return re.split(r"[\n]|\. ", str(error).strip())[0][:160]
+
+
+def identify(state: Mapping[str, Tensor]) -> Identity | None:
+    """Which SAM 2 these tensors are, judged by names and shapes; None if they are not one."""
+    patches = state.get("image_encoder.trunk.patch_embed.proj.weight")
+    blocks = {int(m[1]) for m in (re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name) for name in state) if m}
+    if patches is None or not blocks:
+        return None
+    if GENERATION_MARK in state:
+        generation = "2.1"
+    else:
+        generation = "2.0" if "maskmem_tpos_enc" in state else None
+    return Identity(patches.shape[0], max(blocks) + 1, generation)
+
+
+def write_state_file(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
+    """Writes tensors as .safetensors, or as .pt in the official layout {"model": state}.
+
+    The file appears complete or not at all: it is written under a name of its own beside the target and then moved.
+    """
+    path = Path(path)
+    if path.suffix not in WRITABLE:
+        raise ValueError(f"path must end in .pt or .safetensors, got {path.name!r}")
+    notes = {"format": "pt", **(metadata or {})}  # "format" is what safetensors readers look for
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    try:
+        # clones: safetensors refuses shared storage, and a mapped tensor may lie in the file that is replaced
+        tensors = {k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in state.items()}
+        if path.suffix == ".safetensors":
+            save_file(tensors, name, metadata=notes)
+        else:
+            torch.save({"model": tensors, "metadata": notes}, name)
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files only the owner can read
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,164 @@
+"""Weights in and out of a model: the registry of checkpoints, download, load, save.
+
+`checkpoints/` is where the files lie; this module is the code. Every file in and out carries Meta's tensor names,
+which are also the names of our own state dict: no table of renamed parameters is needed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sam2nb.downloads import DownloadError, download, tiny_from_registry
+from sam2nb.registry import (
+    CHECKPOINTS,
+    Checkpoint,
+    best_on_disk,
+    checkpoint_folder,
+    file_on_disk,
+    find_checkpoint,
+)
+from sam2nb.state_files import VIDEO_PARTS, Identity, StateFile, identify, read_state_file, write_state_file
+
+__all__ = [
+    "CHECKPOINTS",
+    "Checkpoint",
+    "DownloadError",
+    "best_on_disk",
+    "checkpoint_folder",
+    "download",
+    "file_on_disk",
+    "find_checkpoint",
+    "load_checkpoint",
+    "loaded_state",
+    "read_state_file",
+    "save_checkpoint",
+    "tiny_from_registry",
+    "video_refusal",
+]
+
+logger = logging.getLogger(__name__)
+
+PART_WORDS = {
+    "memory_attention": "memory attention",
+    "memory_encoder": "memory encoder",
+    "obj_ptr_proj": "object pointers",
+    "sam_mask_decoder.pred_obj_score_head": "the object-score head",
+}
+
+
+def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
+    """Fills a model with the weights of a file, strictly, and returns it.
+
+    path: official .pt, our .safetensors, a Hugging Face folder or file. Half-precision files are widened to the
+    model's dtype. A file with all of the image path and nothing for video is taken too: `model.missing_parts`
+    then names what is missing, and those parameters keep their random values.
+    Raises FileNotFoundError, and ValueError that says what the file is and which configuration fits.
+    """
+    file = read_state_file(path)
+    own = model.state_dict()
+    problems = _differences(file.state, own)
+    missing_parts = _missing_video_parts(file.state, own)
+    if problems and (_conflict(file.identity, identify(own)) or not _only_video_is_missing(file.state, own)):
+        raise ValueError(_explain(file, own, problems))
+    model.load_state_dict(file.state, strict=not missing_parts)
+    model.missing_parts = missing_parts
+    if missing_parts:
+        logger.warning("%s holds the image path only: %s", file.path.name, video_refusal(missing_parts))
+    return model
+
+
+def save_checkpoint(
+    model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None, metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Writes the model's weights under official names, as .pt ({"model": …}) or .safetensors.
+
+    dtype: torch.float16 or torch.bfloat16 halves the file; default: as the model has them.
+    metadata: short texts to keep with the weights. Parts that were never loaded (`missing_parts`) are left out.
+    """
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
+    missing = tuple(getattr(model, "missing_parts", ()))
+    state = loaded_state(model)
+    if dtype is not None:
+        state = {name: t.to(dtype) if t.is_floating_point() else t for name, t in state.items()}
+    identity = identify(model.state_dict())
+    config = getattr(model, "config_name", None) or (identity and identity.config)  # Meta's models carry no name
+    notes = {"config": config} if config else {}
+    if missing:
+        notes |= {"scope": "image path only", "missing": ", ".join(missing)}
+    return write_state_file(path, state, notes | dict(metadata or {}))
+
+
+def loaded_state(model: nn.Module) -> dict[str, Tensor]:
+    """The model's tensors without those that no checkpoint ever filled."""
+    missing = tuple(getattr(model, "missing_parts", ()))
+    return {name: tensor for name, tensor in model.state_dict().items() if not _belongs_to(name, missing)}
+
+
+def video_refusal(missing_parts: tuple[str, ...]) -> str:
+    """One sentence for whoever asks image-only weights to track: what is missing, and which checkpoints have it."""
+    parts = [words for part, words in PART_WORDS.items() if part in missing_parts] or list(missing_parts)
+    listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    return (
+        f"pictures and everything-mode work, tracking in video does not, because {listed} are missing; every other "
+        "checkpoint has them, for example sam2nb_nano or sam2.1_hiera_tiny"
+    )
+
+
+def _belongs_to(name: str, parts: tuple[str, ...]) -> bool:
+    return any(name == part or name.startswith(part + ".") for part in parts)
+
+
+def _differences(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """What keeps a strict load from working, one line per tensor."""
+    lines = [f"{name} is missing" for name in own if name not in state]
+    lines += [f"{name} is not in the model" for name in state if name not in own]
+    return lines + [
+        f"{name} is {tuple(state[name].shape)}, the model has {tuple(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+
+
+def _missing_video_parts(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The video parts of the model of which the file has nothing."""
+    return tuple(
+        part
+        for part in VIDEO_PARTS
+        if any(_belongs_to(name, (part,)) for name in own) and not any(_belongs_to(name, (part,)) for name in state)
+    )
+
+
+def _only_video_is_missing(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> bool:
+    """True if the file has nothing for video, and the whole image path in the right shapes."""
+    wanted = {name for name in own if not _belongs_to(name, VIDEO_PARTS)}
+    return set(state) == wanted and all(state[name].shape == own[name].shape for name in wanted)
+
+
+def _explain(file: StateFile, own: Mapping[str, Tensor], problems: list[str]) -> str:
+    """The message for a file that does not fit: what it is, what the model is, what would fit."""
+    theirs, ours = file.identity, identify(own)
+    if theirs is None:
+        return (
+            f"{file.path} is not a SAM 2 checkpoint: it has no image_encoder.trunk.* tensors, "
+            f"but for example {', '.join(list(file.state)[:3])}"
+        )
+    if _conflict(theirs, ours):
+        config = f"; build the model with config {theirs.config!r}" if theirs.config else ""
+        return f"{file.path} holds {theirs}, the model is {ours}{config}"
+    shown = "; ".join(problems[:4]) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
+    return f"{file.path} holds {theirs} like the model, but differs in {len(problems)} tensors: {shown}"
+
+
+def _conflict(theirs: Identity | None, ours: Identity | None) -> bool:
+    """True if the two cannot be the same kind of model."""
+    if theirs is None or ours is None:
+        return False
+    if (theirs.width, theirs.blocks) != (ours.width, ours.blocks):
+        return True
+    return theirs.generation is not None and theirs.generation != ours.generation

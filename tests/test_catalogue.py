@@ -1,0 +1,121 @@
+"""`info`, `download` and `export` on the command line."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from sam2nb import cli, downloads, registry
+from sam2nb.build import build_sam2
+from sam2nb.hf_names import to_hugging_face
+from sam2nb.state_files import VIDEO_PARTS, read_state_file, write_state_file
+from sam2nb.weights import save_checkpoint
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs `sam2nb ARGUMENTS` -> (exit code, what it printed, what it complained about)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sam2nb", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capsys.readouterr()
+        return end.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with one checkpoint, our smallest, random weights."""
+    monkeypatch.setenv(registry.FOLDER_VARIABLE, str(tmp_path / "here"))
+    monkeypatch.setattr(registry, "shipped_folder", lambda: None)
+    monkeypatch.setattr(registry, "hub_cache_file", lambda _: None)
+    save_checkpoint(build_sam2("sam2nb_nano", device="cpu"), tmp_path / "here" / "sam2nb_nano.safetensors")
+    return tmp_path / "here"
+
+
+def test_info_lists_every_checkpoint_with_published_numbers_and_where_it_is(run, folder):
+    code, out, _ = run("info")
+    assert code == 0
+    assert all(name in out for name in registry.CHECKPOINTS)
+    large = next(line for line in out.splitlines() if line.startswith("sam2.1_hiera_large"))
+    assert large.split() == ["sam2.1_hiera_large", "224.4", "39.5", "79.5", "74.6", "80.6", "-"]
+    assert f"{folder}/sam2nb_nano.safetensors" in out
+    assert "as published by Meta" in out and "computes on" in out
+
+
+def test_info_tells_all_about_one_checkpoint(run, folder):
+    _, out, _ = run("info", "facebook/sam2.1-hiera-small")
+    for words in ("sam2.1_hiera_small", "46,060,354", "Apache-2.0", "092824/sam2.1_hiera_small.pt", "84.8 FPS", "no"):
+        assert words in out
+    _, out, _ = run("info", "sam2nb_nano")
+    assert "SAM 2.1 with the trunk of sam2nb_nano" in out and "float32" in out
+
+
+def test_info_tells_what_a_file_is(run, folder):
+    _, out, _ = run("info", folder / "sam2nb_nano.safetensors")
+    assert "config           sam2nb_nano" in out
+
+
+def test_a_mistake_is_one_line_and_not_a_traceback(run, folder):
+    code, out, complaint = run("info", "sam2_hiera_tinny")
+    assert (code, out) == (2, "")
+    assert complaint.startswith("sam2nb: no checkpoint is called 'sam2_hiera_tinny'. Did you mean")
+    assert complaint.count("\n") == 1
+
+
+def test_download_prints_where_the_file_is(run, folder, monkeypatch):
+    assert run("download", "sam2nb_nano")[1].strip() == str(folder / "sam2nb_nano.safetensors")
+
+    def unreachable(url):
+        raise downloads.DownloadError("no network")
+
+    monkeypatch.setattr(downloads, "require_host", unreachable)
+    code, out, complaint = run("download", "sam2.1_hiera_tiny", "sam2nb_nano", "--video")
+    assert out.strip() == str(folder / "sam2nb_nano.safetensors")  # one failure does not keep the others back
+    assert code == 2 and "could not be downloaded" in complaint and "no network" in complaint
+
+
+def test_export_changes_format_precision_and_names(run, folder, tmp_path):
+    original = read_state_file(folder / "sam2nb_nano.safetensors")
+    target = tmp_path / "nano.pt"
+    assert run("export", "sam2nb_nano", target, "--dtype", "float16") == (0, f"{target}\n", "")
+    exported = read_state_file(target)
+    assert exported.metadata["config"] == "sam2nb_nano"
+    assert all(torch.equal(exported.state[name], value.half()) for name, value in original.state.items())
+
+    run("export", "sam2nb_nano", tmp_path / "theirs.safetensors", "--naming", "huggingface")
+    from safetensors.torch import load_file
+
+    assert set(load_file(tmp_path / "theirs.safetensors")) == set(to_hugging_face(original.state))
+    again = read_state_file(tmp_path / "theirs.safetensors").state
+    assert all(torch.equal(again[name], value) for name, value in original.state.items())
+
+
+def test_export_writes_a_folder_for_transformers(run, folder, tmp_path):
+    code, _, complaint = run("export", "sam2nb_nano", tmp_path / "nano", "--naming", "huggingface")
+    assert code == 2 and "transformers has no model like this one" in complaint
+    code, _, complaint = run("export", "sam2nb_nano", tmp_path / "n", "--naming", "huggingface", "--dtype", "float16")
+    assert code == 2 and "as stored" in complaint
+    tiny = build_sam2("sam2_hiera_t", device="cpu")
+    state = {name: value for name, value in tiny.state_dict().items() if not name.startswith(VIDEO_PARTS)}
+    write_state_file(tmp_path / "image.safetensors", state, {"config": "sam2_hiera_t"})
+    target = tmp_path / "tiny"
+    assert run("export", tmp_path / "image.safetensors", target, "--naming", "huggingface")[1] == f"{target}\n"
+    written = read_state_file(target).state
+    assert set(written) == set(state)  # random video parts are not passed off as weights
+    assert all(torch.equal(written[name], value) for name, value in state.items())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [("--dtype", "int8", "dtype must be one of float32"), ("--naming", "keras", "naming must be one of official")],
+)
+def test_export_refuses_what_it_cannot_write(run, folder, tmp_path, option, value, message):
+    code, _, complaint = run("export", "sam2nb_nano", tmp_path / "nano.pt", option, value)
+    assert code == 2 and message in complaint
+    assert not (tmp_path / "nano.pt").exists()
