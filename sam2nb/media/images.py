@@ -1,0 +1,177 @@
+"""One door for everything that is an image, and the way back for masks.
+
+Official takes RGB uint8 arrays and PIL images only; grey ones crash it. Here every array, tensor, PIL image and file
+comes in, and the pixels that reach the model are bit for bit those of the official transforms.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Union
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+ImageLike = Union[np.ndarray, Tensor, Image.Image, str, Path]  # noqa: UP007  (a runtime value on python 3.10)
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CHANNELS = (1, 3, 4)
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners use; the smallest that holds the brightest pixel counts
+OVERSHOOT = 0.1  # resizing a float image may leave 0..1 by a little
+WHITE = 255
+
+
+def to_rgb_uint8(image: ImageLike) -> np.ndarray:
+    """Anything that is an image as RGB: -> (H, W, 3) uint8
+
+    image: an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor in (C, H, W) or (H, W, C) order; a PIL image of
+    any mode; the path of a file (its EXIF orientation is applied) or a file:// address. Floats are 0..1, 16-bit
+    integers use the smallest usual depth that holds them, transparency is laid on white.
+
+    Raises TypeError for what is not an image, ValueError for an empty, damaged or odd-shaped one or one with NaN,
+    FileNotFoundError for a path that leads nowhere.
+    """
+    if isinstance(image, (str, Path)):
+        return _from_pil(read_image(image))
+    if isinstance(image, Image.Image):
+        return _from_pil(image)
+    if isinstance(image, Tensor):
+        image = image.detach().cpu()
+        image = (image.float() if image.dtype is torch.bfloat16 else image).numpy()
+        return _from_array(image, channels_first=True)
+    if isinstance(image, np.ndarray):
+        return _from_array(image, channels_first=False)
+    raise TypeError(f"image must be an array, tensor, PIL image or path, got {type(image).__name__}")
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """Open a file as a camera's owner sees it, EXIF orientation applied.
+
+    Raises FileNotFoundError, or ValueError for a file that is no image, is damaged, or is beyond PIL's size limit.
+    """
+    address = urlparse(str(path))
+    if address.scheme in ("http", "https"):
+        raise ValueError(f"image is an address on the web, {str(path)!r}: download the file and pass its path")
+    file = Path(unquote(address.path)) if address.scheme == "file" else Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"image: there is no file {str(path)!r}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large scans are welcome
+            with Image.open(file) as picture:
+                return ImageOps.exif_transpose(picture)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"image {str(path)!r} cannot be read, it is no image or is damaged: {error}") from error
+
+
+def _from_pil(image: Image.Image) -> np.ndarray:
+    if min(image.size) == 0:
+        raise ValueError(f"image is empty: {image.width}x{image.height}")
+    if image.mode == "RGB":
+        return np.asarray(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        pixels = np.asarray(image)
+        # PIL keeps 0..255 in its float mode, the rest of the world 0..1
+        return _from_array(pixels / 255.0 if image.mode == "F" and pixels.max() > 1 else pixels, channels_first=False)
+    if image.has_transparency_data:
+        return _on_white(np.asarray(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
+
+
+def _from_array(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
+    if pixels.ndim not in (2, 3) or pixels.size == 0:
+        raise ValueError(
+            f"image must be one picture of shape (H, W) or (H, W, 1, 3 or 4), got {pixels.shape}"
+            + (": use set_image_batch for several" if pixels.ndim == 4 else "")
+        )
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    pixels = _channels_last(pixels, channels_first)
+    pixels = _to_uint8(pixels)
+    if pixels.shape[2] == 1:
+        return np.repeat(pixels, 3, axis=2)
+    return _on_white(pixels) if pixels.shape[2] == 4 else np.ascontiguousarray(pixels)
+
+
+def _channels_last(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
+    first, last = pixels.shape[0] in CHANNELS, pixels.shape[2] in CHANNELS
+    if not first and not last:
+        raise ValueError(f"image must have 1, 3 or 4 channels, got shape {pixels.shape}")
+    if first and (channels_first or not last):
+        return pixels.transpose(1, 2, 0)
+    return pixels
+
+
+def _to_uint8(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8) * 255
+    if pixels.dtype.kind == "f":
+        return _unit_to_uint8(pixels)
+    if pixels.dtype.kind not in "iu":
+        raise TypeError(f"image must hold bool, integer or float pixels, got dtype {pixels.dtype}")
+    low, high = int(pixels.min()), int(pixels.max())
+    if low < 0 or high >= 2 ** DEPTHS[-1]:
+        raise ValueError(f"integer image must lie in 0..65535, got {low}..{high}: shift and scale it first")
+    depth = next(bits for bits in DEPTHS if high < 2**bits)
+    return (pixels.astype(np.int32) >> (depth - 8)).astype(np.uint8)
+
+
+def _unit_to_uint8(pixels: np.ndarray) -> np.ndarray:
+    if not np.isfinite(pixels).all():
+        raise ValueError(f"image holds {int((~np.isfinite(pixels)).sum())} NaN or infinite values")
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < -OVERSHOOT or high > 1 + OVERSHOOT:
+        raise ValueError(f"float image must lie in 0..1, got {low:.3g}..{high:.3g}: divide by 255, or pass uint8")
+    return (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _on_white(rgba: np.ndarray) -> np.ndarray:
+    alpha = rgba[..., 3:].astype(np.uint16)
+    if alpha.min() == WHITE:
+        return np.ascontiguousarray(rgba[..., :3])
+    return ((rgba[..., :3] * alpha + WHITE * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def to_model_input(rgb: np.ndarray, image_size: int, device: torch.device | str = "cpu") -> Tensor:
+    """A still image as the model reads it: float first, then antialiased bilinear to a square, then normalised.
+
+    Both sides are scaled separately, the aspect ratio is not kept. One channel at a time, so that a large scan needs
+    little memory.
+
+    rgb: (H, W, 3) uint8 -> (1, 3, S, S) float32
+    """
+    channels = []
+    for channel in range(rgb.shape[2]):
+        unit = torch.tensor(rgb[..., channel]).to(device).float().div_(255)[None, None]
+        size = (image_size, image_size)
+        channels.append(F.interpolate(unit, size, mode="bilinear", align_corners=False, antialias=True))
+    return _normalise(torch.cat(channels, dim=1))
+
+
+def to_video_input(rgb: np.ndarray, image_size: int, device: torch.device | str = "cpu") -> Tensor:
+    """A video frame as the model reads it: bicubic on bytes, then normalised. Not the same numbers as a still.
+
+    rgb: (H, W, 3) uint8 -> (1, 3, S, S) float32
+    """
+    square = Image.fromarray(rgb).resize((image_size, image_size))
+    unit = torch.tensor(np.asarray(square)).permute(2, 0, 1)[None].to(device).float() / 255
+    return _normalise(unit)
+
+
+def _normalise(unit: Tensor) -> Tensor:
+    mean = torch.tensor(IMAGENET_MEAN, device=unit.device).view(1, 3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=unit.device).view(1, 3, 1, 1)
+    return (unit - mean) / std
+
+
+def masks_to_image(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Low-resolution logits at the image's own size: (B, M, 4h, 4w) -> (B, M, H, W), bilinear"""
+    return F.interpolate(logits.float(), size_hw, mode="bilinear", align_corners=False)

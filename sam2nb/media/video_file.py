@@ -1,0 +1,192 @@
+"""Video files through PyAV: any frame by its number, decoded when asked for, upright.
+
+A file is scanned once without decoding, for the time stamps; a frame is then reached from the nearest key frame before
+it. Where a file has no usable time stamps, frames are counted by decoding once, and going back starts over.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from tqdm.auto import tqdm
+
+log = logging.getLogger(__name__)
+
+LOOK_AHEAD = 16  # so many frames are decoded on the way rather than sought
+
+
+class VideoEndedEarly(RuntimeError):
+    """A file promises more frames than can be decoded. `index` is the first one missing, `promised` how many there
+    should be.
+    """
+
+    def __init__(self, name: str, index: int, promised: int) -> None:
+        super().__init__(f"{name} ends early: {index} of {promised} frames can be decoded")
+        self.index, self.promised = index, promised
+
+
+class VideoFile:
+    """The frames of a file by number.
+
+    Raises ValueError for a file that is not a video, or whose first frame cannot be decoded.
+    """
+
+    def __init__(self, file: Path | io.BytesIO, name: str, progress: bool = True) -> None:
+        self._file, self._name = file, name
+        self._times: list[int] | None = _scan(file, name)  # None: no usable time stamps
+        count = len(self._times) if self._times else _count_by_decoding(file, name, progress)
+        if count == 0:
+            raise ValueError(f"video {name!r} holds no frames that can be decoded")
+        self._count = count
+        self._container: InputContainer | None = None
+        self._decoder: Iterator[av.VideoFrame] = iter(())
+        self._next = -1  # the frame that the decoder gives next; -1: not started
+        self._last: tuple[int, np.ndarray] | None = None
+        self._size_hw: tuple[int, int] | None = None
+        try:
+            self._size_hw = self[0].shape[:2]
+        except VideoEndedEarly:
+            raise ValueError(f"video {name!r} is damaged: not one frame can be decoded") from None
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self._size_hw
+
+    @property
+    def fps(self) -> float:
+        """Frames per second as the file says, 25 where it does not."""
+        with _open(self._file, self._name) as container:
+            return float(container.streams.video[0].average_rate or 25)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < self._count:
+            raise IndexError(f"frame {index} does not exist, the video has {self._count}")
+        if self._last is None or self._last[0] != index:
+            self._last = (index, self._check_size(index, self._decode(index)))
+        return self._last[1]
+
+    def _decode(self, index: int) -> np.ndarray:
+        if not 0 <= self._next <= index <= self._next + LOOK_AHEAD:
+            self._seek(index)
+        for frame in self._decoder:
+            position = self._next if self._times is None else bisect_left(self._times, frame.pts)
+            self._next = position + 1
+            if position == index:
+                return upright(frame)
+            if position > index:
+                log.warning("%s: frame %d is damaged, frame %d stands in for it", self._name, index, position)
+                return upright(frame)
+        self._next = -1
+        raise VideoEndedEarly(self._name, index, self._count)
+
+    def _seek(self, index: int) -> None:
+        """Start decoding at or before a frame; where the file does not seek well, at its beginning."""
+        self._restart()
+        if self._times is None or index <= LOOK_AHEAD:
+            return
+        stream = self._container.streams.video[0]
+        try:
+            self._container.seek(self._times[index], stream=stream)
+            first = next(_frames(self._container), None)
+        except av.FFmpegError:
+            first = None
+        if first is None or first.pts is None or first.pts > self._times[index]:
+            self._restart()
+            return
+        self._container.seek(self._times[index], stream=stream)
+        self._decoder, self._next = _frames(self._container), bisect_left(self._times, first.pts)
+
+    def _restart(self) -> None:
+        if self._container is not None:
+            self._container.close()
+        if isinstance(self._file, io.BytesIO):
+            self._file.seek(0)
+        self._container = _open(self._file, self._name)
+        self._decoder, self._next = _frames(self._container), 0
+
+    def _check_size(self, index: int, rgb: np.ndarray) -> np.ndarray:
+        if self._size_hw is not None and rgb.shape[:2] != self._size_hw:
+            (height, width), (first_height, first_width) = rgb.shape[:2], self._size_hw
+            raise ValueError(f"frame {index} is {width}x{height}, the video began with {first_width}x{first_height}")
+        return rgb
+
+
+def play(address: str | Path) -> Iterator[np.ndarray]:
+    """Every frame of a file or network stream in order, (H, W, 3) uint8, without scanning it first."""
+    with _open(address if "://" in str(address) else Path(address), str(address)) as container:
+        yield from (upright(frame) for frame in _frames(container))
+
+
+def upright(frame: av.VideoFrame) -> np.ndarray:
+    """Pixels as the camera's owner sees them, rotation metadata applied: (H, W, 3) uint8"""
+    rgb = frame.to_ndarray(format="rgb24")
+    quarter_turns = round((frame.rotation or 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
+
+
+def with_bar(things: Iterable, title: str, show: bool = True) -> Iterable:
+    """Go through `things` with a progress bar that goes away when done; TQDM_DISABLE=1 turns all bars off."""
+    return tqdm(things, desc=title, leave=False) if show else things
+
+
+def _open(file: Path | str | io.BytesIO, name: str) -> InputContainer:
+    try:
+        if isinstance(file, io.BytesIO):
+            file.seek(0)
+        container = av.open(file if isinstance(file, io.BytesIO) else str(file))
+    except (av.FFmpegError, ValueError) as error:
+        raise ValueError(f"video {name!r} cannot be read, it is not a video or is cut off: {error}") from error
+    if not container.streams.video:
+        container.close()
+        raise ValueError(f"video {name!r} has no picture track, or is cut off before it")
+    container.streams.video[0].thread_type = "AUTO"
+    return container
+
+
+def _frames(container: InputContainer) -> Iterator[av.VideoFrame]:
+    """Every frame that decodes; damaged packets are passed over."""
+    packets = container.demux(video=0)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            return  # the file stops in the middle of a packet
+        if packet is None:
+            return
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            continue
+
+
+def _scan(file: Path | io.BytesIO, name: str) -> list[int] | None:
+    """Time stamps of all frames in order, without decoding; None where they are missing or not unique."""
+    times: list[int | None] = []
+    with _open(file, name) as container:
+        try:
+            for packet in container.demux(video=0):
+                if packet.size and not packet.is_discard:
+                    times.append(packet.pts)
+        except av.FFmpegError:
+            pass  # cut off; what came before is used
+        promised = container.streams.video[0].frames  # 0 where the file does not say
+    if len(times) < promised:
+        log.warning("%s ends early: %d of %d frames are there and will be used", name, len(times), promised)
+    if not times or None in times or len(set(times)) != len(times):
+        return None
+    return sorted(times)
+
+
+def _count_by_decoding(file: Path | io.BytesIO, name: str, progress: bool) -> int:
+    with _open(file, name) as container:
+        return sum(1 for _ in with_bar(_frames(container), "counting frames", progress))

@@ -1,0 +1,65 @@
+"""Frames out: a video file that a browser plays."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+
+CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
+QUALITY = {"libx264": {"crf": "20", "preset": "veryfast"}, "libvpx-vp9": {"crf": "32", "b:v": "0", "cpu-used": "5"}}
+START_AT_ONCE = {"movflags": "faststart"}  # the index stands first, so a browser plays while it loads
+PIXELS = "yuv420p"  # the only layout that every browser decodes; it needs even sides
+
+
+class VideoWriter:
+    """Write frames one after the other; use it in a `with` block, which closes the file.
+
+    path: ends in .mp4, .mov, .mkv (H.264) or .webm (VP9). fps: frames per second.
+    """
+
+    def __init__(self, path: str | Path, fps: float = 25.0) -> None:
+        self.path = Path(path)
+        suffix = self.path.suffix.lower()
+        if suffix not in CODECS:
+            raise ValueError(f"path must end in {', '.join(CODECS)}, got {self.path.name!r}")
+        if not fps > 0:
+            raise ValueError(f"fps must be positive, got {fps}")
+        self.fps = Fraction(fps).limit_denominator(1001)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._codec = CODECS[suffix]
+        options = START_AT_ONCE if suffix in (".mp4", ".mov") else {}
+        self._container = av.open(str(self.path), "w", options=options)
+        self._stream: av.VideoStream | None = None
+        self._size_hw: tuple[int, int] | None = None
+
+    def add(self, rgb: np.ndarray) -> None:
+        """rgb: (H, W, 3) uint8, every frame of the same size"""
+        if self._stream is None:
+            self._begin(rgb.shape[:2])
+        if rgb.shape[:2] != self._size_hw:
+            raise ValueError(f"rgb is {rgb.shape[:2]}, the frames before were {self._size_hw} (height, width)")
+        height, width = self._size_hw
+        even = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+
+    def _begin(self, size_hw: tuple[int, int]) -> None:
+        self._size_hw = size_hw
+        self._stream = self._container.add_stream(self._codec, rate=self.fps, options=QUALITY[self._codec])
+        self._stream.height, self._stream.width = (side + side % 2 for side in size_hw)
+        self._stream.pix_fmt = PIXELS
+
+    def close(self) -> None:
+        """Write what the encoder still holds and finish the file."""
+        if self._stream is not None:
+            self._container.mux(self._stream.encode())
+        self._container.close()
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
