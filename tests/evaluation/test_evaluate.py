@@ -1,0 +1,140 @@
+"""The protocol of clicks, boxes and clips, on predictors whose answers are known."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sam2nb.evaluation.datasets import LabelledClip, LabelledImage, LabelledImages, SampleError
+from sam2nb.evaluation.evaluate import evaluate_images, evaluate_video, save_scores, tight_box
+
+SIZE_HW = (40, 60)
+
+
+def rectangle(top, left, bottom, right):
+    mask = np.zeros(SIZE_HW, dtype=bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+TRUTH = rectangle(10, 10, 30, 50)
+HALF = rectangle(10, 10, 30, 30)
+
+
+class Scripted:
+    """Answers the first click with three masks, later ones with the truth; remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def set_image(self, image):
+        self.image = image
+
+    def predict(self, point_coords=None, point_labels=None, box=None, mask_input=None, multimask_output=True):
+        self.asked.append(SimpleNamespace(**{k: v for k, v in locals().items() if k != "self"}))
+        low = np.arange(3 if multimask_output else 1)[:, None, None] * np.ones((1, 8, 8), np.float32)
+        if box is not None:
+            return TRUTH[None], np.array([0.9]), low
+        if multimask_output:
+            return np.stack([~TRUTH, HALF, TRUTH]), np.array([0.1, 0.9, 0.5]), low
+        return TRUTH[None], np.array([0.9]), low
+
+
+def one_image(load=None):
+    sample = LabelledImage("a", np.zeros((*SIZE_HW, 3), np.uint8), TRUTH[None])
+    return LabelledImages("here", ("a",), load or (lambda name: sample))
+
+
+def test_first_click_takes_the_best_predicted_not_the_best_true_mask():
+    predictor = Scripted()
+    scores = evaluate_images(predictor, one_image(), clicks=(1, 2, 3), progress=False)
+    assert scores.mean() == {"box": 1.0, "clicks_1": 0.5, "clicks_2": 1.0, "clicks_3": 1.0}
+
+
+def test_later_clicks_bring_all_clicks_and_the_last_logits_and_stop_when_perfect():
+    predictor = Scripted()
+    evaluate_images(predictor, one_image(), clicks=(5,), box=False, progress=False)
+    first, second = predictor.asked  # the third would correct nothing
+    assert first.multimask_output and first.mask_input is None and first.point_labels.tolist() == [1]
+    assert not second.multimask_output and (second.mask_input == 1).all()  # logits of the chosen mask
+    assert second.point_coords.shape == (2, 2) and second.point_labels.tolist() == [1, 1]
+    x, y = second.point_coords[1]
+    assert 30 <= x < 50 and 10 <= y < 30  # in the missing half
+
+
+def test_box_is_tight_and_asks_for_one_mask():
+    predictor = Scripted()
+    evaluate_images(predictor, one_image(), clicks=(), progress=False)
+    assert predictor.asked[0].box.tolist() == [10, 10, 49, 29] and not predictor.asked[0].multimask_output
+    with pytest.raises(SampleError, match="no box"):
+        tight_box(np.zeros(SIZE_HW, bool))
+
+
+def test_a_broken_sample_is_noted_and_the_others_count():
+    def load(name):
+        if name == "b":
+            raise SampleError("b: mask is missing")
+        return one_image().load("a")
+
+    data = LabelledImages("here", ("a", "b", "c"), load)
+    scores = evaluate_images(Scripted(), data, clicks=(1,), progress=False)
+    assert scores.objects == 2 and scores.problems == ["b: mask is missing"]
+
+
+class Follower:
+    """A tracker that repeats the prompted mask on every frame, except for one frame where it loses the object."""
+
+    def __init__(self, lost=None):
+        self.lost, self.prompts = lost, []
+
+    def init_state(self, frames):
+        return SimpleNamespace(count=len(frames), masks={})
+
+    def add_new_mask(self, state, frame, obj_id, mask):
+        state.masks[obj_id] = mask
+        self.prompts.append((frame, obj_id))
+
+    def propagate_in_video(self, state, start_frame_idx):
+        for frame in range(start_frame_idx, state.count):
+            masks = [np.zeros(SIZE_HW) if frame == self.lost else m for m in state.masks.values()]
+            yield frame, list(state.masks), torch.tensor(np.stack(masks)[:, None] * 2.0 - 1.0)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    frames = []
+    for i in range(6):
+        frames.append(tmp_path / f"{i}.png")
+        Image.new("RGB", SIZE_HW[::-1]).save(frames[-1])
+    return LabelledClip(
+        "clip", tuple(frames), {7: tuple(range(6))}, lambda frame, obj: TRUTH if frame else TRUTH & False
+    )
+
+
+def test_an_object_is_prompted_where_it_first_appears_and_first_and_last_frame_do_not_count(clip):
+    tracker = Follower(lost=5)
+    scores = evaluate_video(tracker, [clip], progress=False)
+    assert tracker.prompts == [(1, 7)]
+    assert scores.objects == {"clip/7": (1.0, 1.0, 1.0)}  # frame 5 is lost, and is the last
+    assert evaluate_video(Follower(lost=3), [clip], progress=False).mean().j == pytest.approx(2 / 3)
+
+
+def test_a_model_without_memory_weights_is_refused_in_words(clip):
+    model = SimpleNamespace(missing_parts=("memory_attention",))
+    with pytest.raises(ValueError, match="cannot track: it has no weights for memory_attention"):
+        evaluate_video(model, [clip], progress=False)
+
+
+def test_unknown_prompts_are_refused(clip):
+    with pytest.raises(ValueError, match="mask, box, click"):
+        evaluate_video(Follower(), [clip], prompt="lasso", progress=False)
+
+
+def test_scores_are_saved_with_means_and_single_values(tmp_path):
+    scores = evaluate_images(Scripted(), one_image(), clicks=(1,), progress=False)
+    save_scores(tmp_path / "out" / "scores.json", "nano", {"image_size": 256}, scores)
+    record = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert record["images"]["mean"] == {"box": 1.0, "clicks_1": 0.5} and record["images"]["box"] == [1.0]
