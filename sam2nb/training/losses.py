@@ -1,0 +1,74 @@
+"""What training minimises: focal + dice on masks, L1 on the predicted IoU, cross-entropy on the object score
+(SAM 2, arXiv 2408.00714, appendix D.2.1), and for distillation the distance to the teacher's features.
+
+Truths may be fractions: a mask pixel that the outline cuts is partly inside, so small masks keep sub-pixel outlines.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sam2nb.structures import MaskPrediction
+
+FOCAL_GAMMA, FOCAL_ALPHA = 2.0, 0.25  # alpha weighs the object's pixels; as in official training
+WEIGHTS = {"focal": 20.0, "dice": 1.0, "iou": 1.0, "object": 1.0, "features": 1.0}
+
+
+def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy that cares about the pixels still undecided (arXiv 1708.02002): (..., h, w) x2 -> (...)"""
+    probability = logits.sigmoid()
+    agreement = probability * truth + (1 - probability) * (1 - truth)
+    weight = FOCAL_ALPHA * truth + (1 - FOCAL_ALPHA) * (1 - truth)
+    loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    return (weight * (1 - agreement) ** FOCAL_GAMMA * loss).mean((-2, -1))
+
+
+def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """One minus the overlap of soft masks (arXiv 1606.04797): (..., h, w) x2 -> (...)"""
+    probability = logits.sigmoid()
+    overlap = (probability * truth).sum((-2, -1))
+    return 1 - (2 * overlap + 1) / (probability.sum((-2, -1)) + truth.sum((-2, -1)) + 1)
+
+
+def true_iou(logits: Tensor, truth: Tensor) -> Tensor:
+    """IoU of thresholded masks: (..., h, w) x2 -> (...)"""
+    drawn, wanted = logits > 0, truth > 0.5
+    return (drawn & wanted).sum((-2, -1)) / (drawn | wanted).sum((-2, -1)).clamp(min=1)
+
+
+def mask_losses(prediction: MaskPrediction, truth: Tensor) -> dict[str, Tensor]:
+    """Losses of B objects' M answers: only the best answer of an object is corrected, every IoU estimate is.
+
+    truth: (B, h, w) in 0..1. Objects that are not in the picture (all zero) teach the object score alone.
+    -> scalars "focal", "dice", "iou", "object", not yet weighted
+    """
+    present = truth.flatten(1).amax(1) > 0
+    share = present.float() / present.sum().clamp(min=1)
+    wanted = truth[:, None].expand_as(prediction.logits)
+    focal, dice = focal_loss(prediction.logits, wanted), dice_loss(prediction.logits, wanted)
+    best = (WEIGHTS["focal"] * focal + WEIGHTS["dice"] * dice).argmin(1, keepdim=True)
+    quality = (prediction.iou - true_iou(prediction.logits, wanted)).abs().mean(1)
+    object_score = F.binary_cross_entropy_with_logits(prediction.object_score[:, 0], present.float())
+    return {
+        "focal": (focal.gather(1, best)[:, 0] * share).sum(),
+        "dice": (dice.gather(1, best)[:, 0] * share).sum(),
+        "iou": (quality * share).sum(),
+        "object": object_score,
+    }
+
+
+def feature_loss(student: Tensor, teacher: Tensor, scale: Tensor) -> Tensor:
+    """Mean squared distance in units of each channel's spread: (B, C, h, w) x2, scale (C,) -> scalar"""
+    return ((student - teacher) / scale.view(1, -1, 1, 1)).square().mean()
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    """The weighted sum that is minimised."""
+    return torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
+
+
+def averaged(rounds: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean over the rounds of a conversation or the frames of a clip."""
+    return {name: torch.stack([losses[name] for losses in rounds]).mean() for name in rounds[0]}

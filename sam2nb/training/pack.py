@@ -1,0 +1,48 @@
+"""A suitcase: the fetched pictures, shrunk to what training reads, to carry to a machine that reaches no registry.
+
+The copy has the same file names and the same manifest (every picture is WEBP inside, whatever its name says), so
+`prepare` takes it as `raw` and finds nothing to fetch. A gigabyte becomes about fifty megabytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from PIL import Image
+
+from sam2nb.training.cutouts import CUTOUT_SIDE, TEXTURE_SIDE
+from sam2nb.training.sources import MANIFEST_NAME, list_files
+from sam2nb.training.teacher import TEACHER_SIDE
+
+logger = logging.getLogger(__name__)
+
+SIDES = {"photos": TEACHER_SIDE * 5 // 4, "cutouts": CUTOUT_SIDE * 3 // 2, "textures": TEXTURE_SIDE}
+QUALITY = 88
+
+
+def pack(raw: Path, target: Path) -> int:
+    """Write the small copy of `raw` into `target`; returns its size in bytes. Pictures already there are kept."""
+    raw, target = Path(raw), Path(target)
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy(raw / MANIFEST_NAME, target / MANIFEST_NAME)
+    for kind, side in SIDES.items():
+        for path, _ in list_files(raw, kind):
+            copy = target / path.relative_to(raw)
+            if copy.exists():
+                continue
+            try:
+                shrink(path, copy, side)
+            except OSError as error:
+                logger.warning("leaving out %s: %s", path, error)
+    return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+
+
+def shrink(path: Path, copy: Path, side: int) -> None:
+    """Write a picture with its longer side at most `side`."""
+    with Image.open(path) as picture:
+        picture = picture.convert("RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB")
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(copy, format="WEBP", quality=QUALITY, method=2)

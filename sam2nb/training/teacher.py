@@ -1,0 +1,166 @@
+"""The teacher: the genuine SAM 2 tiny weights look at every photograph once, and what they say is kept on disk.
+
+Two kinds of targets come out of one pass: features (the small trunk learns to produce them: distillation) and masks
+(a grid of clicks, three answers each, the stable and distinct ones kept: pseudo-labels, as the data engine of
+SAM 2, arXiv 2408.00714 section 5, lets a model label what people would otherwise draw).
+
+Everything is memory-mapped, so training reads a crop without loading the rest, and a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from sam2nb.model.sam2 import SAM2
+from sam2nb.structures import ImageFeatures, Prompts
+
+logger = logging.getLogger(__name__)
+
+TEACHER_SIDE = 512  # half the official input: a quarter of the cost, nearly the same masks
+MASK_SIDE = TEACHER_SIDE // 4
+MAX_MASKS = 24  # per photograph
+CLICKS_PER_SIDE = 5
+MIN_IOU, MIN_STABILITY, MAX_OVERLAP = 0.75, 0.85, 0.75
+STABILITY_OFFSET = 1.0
+AREA_RANGE = (0.0008, 0.8)  # of the picture
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+ARRAYS = {  # name -> (shape of one photograph, dtype)
+    "images": ((TEACHER_SIDE, TEACHER_SIDE, 3), np.uint8),
+    "embedding": ((256, TEACHER_SIDE // 16, TEACHER_SIDE // 16), np.float16),
+    "high_res_0": ((32, TEACHER_SIDE // 4, TEACHER_SIDE // 4), np.float16),
+    "high_res_1": ((64, TEACHER_SIDE // 8, TEACHER_SIDE // 8), np.float16),
+    "masks": ((MAX_MASKS, MASK_SIDE * MASK_SIDE // 8), np.uint8),  # one bit a pixel
+    "counts": ((), np.int16),  # masks of this photograph; -1: not seen yet, -2: unreadable
+}
+
+
+@dataclass(frozen=True)
+class LabelledPhotos:
+    """Photographs as the teacher saw them. Arrays are memory maps of N photographs, see ARRAYS."""
+
+    images: NDArray[np.uint8]
+    embedding: NDArray[np.float16]
+    high_res_0: NDArray[np.float16]
+    high_res_1: NDArray[np.float16]
+    masks: NDArray[np.uint8]
+    counts: NDArray[np.int16]
+    names: tuple[str, ...]
+
+    def ready(self) -> NDArray[np.int64]:
+        """Indices of the photographs already labelled."""
+        return np.flatnonzero(np.asarray(self.counts) >= 0)
+
+    def masks_of(self, index: int) -> NDArray[np.bool_]:
+        """-> (count, 128, 128)"""
+        packed = self.masks[index, : max(int(self.counts[index]), 0)]
+        return np.unpackbits(packed, axis=-1).reshape(-1, MASK_SIDE, MASK_SIDE).astype(bool)
+
+
+def open_labels(folder: Path) -> LabelledPhotos:
+    """Raises FileNotFoundError that says how to make them."""
+    folder = Path(folder)
+    if not (folder / "names.txt").exists():
+        raise FileNotFoundError(f"{folder} holds no labelled photographs; run `python -m sam2nb train --prepare` first")
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+    return LabelledPhotos(**arrays, names=tuple((folder / "names.txt").read_text().split("\n")))
+
+
+def label_photos(model: SAM2, paths: Sequence[Path], folder: Path) -> None:
+    """Run the teacher over photographs; those already in `folder` are not done again.
+
+    model: the genuine weights, built with image_size=512 and in eval mode.
+    Raises ValueError if the folder was begun with other photographs.
+    """
+    folder = Path(folder)
+    names = "\n".join(path.name for path in paths)
+    arrays = _open_or_create(folder, names, len(paths))
+    for index, path in enumerate(tqdm(paths, desc="teacher")):
+        if arrays["counts"][index] != -1:
+            continue
+        try:
+            image = square(path, TEACHER_SIDE)
+        except OSError as error:
+            logger.warning("skipping photograph %s: %s", path, error)
+            arrays["counts"][index] = -2
+            continue
+        features, masks = look_at(model, image)
+        arrays["images"][index] = image
+        arrays["embedding"][index] = features.embedding[0].cpu().numpy()
+        arrays["high_res_0"][index] = features.high_res[0][0].cpu().numpy()
+        arrays["high_res_1"][index] = features.high_res[1][0].cpu().numpy()
+        arrays["masks"][index, : len(masks)] = np.packbits(masks.reshape(len(masks), MASK_SIDE**2), axis=-1)
+        arrays["counts"][index] = len(masks)  # last: marks the photograph as done
+
+
+def _open_or_create(folder: Path, names: str, count: int) -> dict[str, NDArray]:
+    folder.mkdir(parents=True, exist_ok=True)
+    listing = folder / "names.txt"
+    if listing.exists():
+        if listing.read_text() != names:
+            raise ValueError(f"{folder} was made from other photographs; delete it or choose another folder")
+        return {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ARRAYS}
+    arrays = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=(count, *shape))
+        for name, (shape, dtype) in ARRAYS.items()
+    }
+    arrays["counts"][:] = -1
+    listing.write_text(names)
+    return arrays
+
+
+def square(path: Path, side: int) -> NDArray[np.uint8]:
+    """A picture as the model sees it: stretched to a square, RGB."""
+    with Image.open(path) as picture:
+        picture.draft("RGB", (2 * side, 2 * side))  # JPEG: decode at a fraction of the size
+        return np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BOX, reducing_gap=2.0))
+
+
+def normalise(images: NDArray[np.uint8] | Tensor) -> Tensor:
+    """(B, S, S, 3) uint8 -> (B, 3, S, S) float32 with ImageNet statistics"""
+    pixels = torch.tensor(np.asarray(images)).permute(0, 3, 1, 2).float().div_(255)
+    return pixels.sub_(torch.tensor(MEAN).view(1, 3, 1, 1)).div_(torch.tensor(STD).view(1, 3, 1, 1))
+
+
+@torch.inference_mode()
+def look_at(model: SAM2, image: NDArray[np.uint8]) -> tuple[ImageFeatures, NDArray[np.bool_]]:
+    """image: (512, 512, 3) -> features, and distinct masks (count, 128, 128), best first"""
+    features = model.encode_image(normalise(image[None]).to(model.device))
+    conditioned = model.recall(features)
+    ticks = (torch.arange(CLICKS_PER_SIDE) + 0.5) * model.image_size / CLICKS_PER_SIDE
+    points = torch.cartesian_prod(ticks, ticks)[:, None].to(model.device)
+    labels = torch.ones(len(points), 1, dtype=torch.int32, device=model.device)
+    logits, ious = [], []
+    for chunk in torch.arange(len(points)).split(12):
+        answer = model.predict_masks(conditioned, features.high_res, Prompts(points[chunk], labels[chunk]), True)
+        logits.append(answer.logits.flatten(0, 1))
+        ious.append(answer.iou.flatten())
+    return features, distinct_masks(torch.cat(logits), torch.cat(ious)).cpu().numpy()
+
+
+def distinct_masks(logits: Tensor, ious: Tensor) -> Tensor:
+    """Keep what the teacher is sure of, and each region once: (N, h, w), (N,) -> (n <= 24, h, w) bool"""
+    inner, outer = (logits > STABILITY_OFFSET).sum((1, 2)), (logits > -STABILITY_OFFSET).sum((1, 2))
+    masks = logits > 0
+    area = masks.float().mean((1, 2))
+    good = (ious > MIN_IOU) & (inner >= MIN_STABILITY * outer) & (area > AREA_RANGE[0]) & (area < AREA_RANGE[1])
+    order = torch.nonzero(good).flatten()[ious[good].argsort(descending=True)]
+    masks = masks[order]
+    flat = masks.flatten(1).float()
+    inter = flat @ flat.T
+    overlap = inter / (flat.sum(1)[:, None] + flat.sum(1)[None] - inter).clamp(min=1)
+    kept: list[int] = []
+    for index in range(len(masks)):
+        if len(kept) < MAX_MASKS and all(overlap[index, other] < MAX_OVERLAP for other in kept):
+            kept.append(index)
+    return masks[kept]

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sam2nb.evaluation.datasets import SampleError, open_clips, open_images
+from sam2nb.training.compose import compose_clip
+from sam2nb.training.finetune import ClipDraw, finetune, resize_masks
+
+
+def write(path, array, mode=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array.astype(np.uint8), mode=mode).save(path)
+
+
+def labels(masks):
+    return (masks * np.arange(1, len(masks) + 1)[:, None, None]).sum(0)
+
+
+@pytest.fixture
+def pictures(tmp_path, materials):
+    for index in range(3):
+        images, masks = compose_clip(np.random.default_rng(index), materials, 96, 1, 2)
+        write(tmp_path / "set" / "images" / f"{index}.png", images[0])
+        write(tmp_path / "set" / "masks" / f"{index}.png", labels(masks[0]))
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def clips(tmp_path, materials):
+    images, masks = compose_clip(np.random.default_rng(1), materials, 96, 5, 2)
+    for t in range(5):
+        write(tmp_path / "clips" / "one" / "frames" / f"{t:05d}.png", images[t])
+        write(tmp_path / "clips" / "one" / "masks" / f"{t:05d}.png", labels(masks[t]))
+    return tmp_path / "clips"
+
+
+def changed(before: dict, model) -> set[str]:
+    return {name.split(".")[0] for name, tensor in model.state_dict().items() if not torch.equal(before[name], tensor)}
+
+
+def snapshot(model) -> dict:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def test_the_decoder_alone_changes(tmp_path, pictures, small_model):
+    model = small_model("eval")
+    before = snapshot(model)
+    tuned = finetune(model, open_images(pictures), tmp_path / "run", steps=3)
+    assert changed(before, tuned) <= {"sam_mask_decoder", "sam_prompt_encoder"}
+    assert "sam_mask_decoder" in changed(before, tuned)
+    assert not tuned.training
+
+
+def test_everything_changes_where_all_is_asked_for(tmp_path, pictures, small_model):
+    model = small_model("eval")
+    before = snapshot(model)
+    assert "image_encoder" in changed(before, finetune(model, open_images(pictures), tmp_path, parts="all", steps=2))
+
+
+def test_memory_learns_from_clips_and_the_eye_rests(tmp_path, clips, small_model):
+    model = small_model("eval")
+    before = snapshot(model)
+    moved = changed(before, finetune(model, open_clips(clips), tmp_path / "run", parts="memory", steps=2))
+    assert {"memory_attention", "memory_encoder", "sam_mask_decoder"} <= moved
+    assert "image_encoder" not in moved
+
+
+def test_memory_does_not_learn_from_single_pictures(tmp_path, pictures, small_model):
+    with pytest.raises(ValueError, match="learns from clips"):
+        finetune(small_model("eval"), open_images(pictures), tmp_path / "run", parts="memory")
+
+
+def test_unknown_parts_are_named(tmp_path, pictures, small_model):
+    with pytest.raises(ValueError, match="'head'; expected one of decoder, memory, all"):
+        finetune(small_model("eval"), open_images(pictures), tmp_path / "run", parts="head")
+
+
+def test_image_only_weights_do_not_learn_from_clips(tmp_path, clips, small_model):
+    model = small_model("eval")
+    model.missing_parts = ("memory_attention",)
+    with pytest.raises(ValueError, match="no weights for memory_attention"):
+        finetune(model, open_clips(clips), tmp_path / "run")
+
+
+def test_a_mask_of_another_size_than_its_picture_is_named(tmp_path, pictures, small_model):
+    write(pictures / "masks" / "1.png", np.ones((50, 96)))
+    with pytest.raises(SampleError, match=r"1\.png"):
+        finetune(small_model("eval"), open_images(pictures), tmp_path / "run", steps=1)
+
+
+def test_objects_too_small_for_the_model_are_refused(tmp_path, small_model):
+    write(tmp_path / "set" / "images" / "a.png", np.zeros((640, 640, 3)))
+    speck = np.zeros((640, 640))
+    speck[0, 0] = 1
+    write(tmp_path / "set" / "masks" / "a.png", speck)
+    with pytest.raises(ValueError, match="no picture with an object"):
+        finetune(small_model("eval"), open_images(tmp_path / "set"), tmp_path / "run", steps=1)
+
+
+def test_drawn_clips_show_their_objects_on_the_first_frame(clips, small_model):
+    draw = ClipDraw(small_model("eval"), open_clips(clips))
+    for seed in range(5):
+        batch = draw(np.random.default_rng(seed), {}, 0)
+        assert batch.pixels.shape[0] >= 2
+        assert batch.first_masks.flatten(1).any(1).all()
+
+
+def test_masks_are_resized_by_majority():
+    mask = np.zeros((1, 4, 4), bool)
+    mask[0, :, :2] = True
+    assert resize_masks(mask, 2).tolist() == [[[True, False], [True, False]]]
