@@ -1,0 +1,25 @@
+"""For `pytest --nbval notebooks`: no progress bars, and a comparison only where the stored numbers can come out.
+
+The stored outputs come from the genuine SAM 2 tiny weights in float32. Without those weights, or on a graphics card in
+half precision, the cells must still run, but their numbers may differ.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    if hasattr(config.option, "nbval_lax") and not _same_numbers_expected():
+        config.option.nbval_lax = True
+
+
+def _same_numbers_expected() -> bool:
+    import torch
+
+    from sam2nb.registry import file_on_disk
+
+    return file_on_disk("sam2_hiera_tiny") is not None and not torch.cuda.is_available()

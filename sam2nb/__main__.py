@@ -1,0 +1,6 @@
+"""`python -m sam2nb`: see `sam2nb.cli`."""
+
+from sam2nb.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Recording calls and shares of attention."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sam2nb.inspection import attention_shares, recording
+from sam2nb.model.attention import Attention
+
+
+@pytest.mark.parametrize(("num_queries", "num_keys"), [(5, 40), (40, 5), (20, 30)])
+@torch.no_grad()
+def test_shares_of_attention_explain_what_the_module_gives(num_queries, num_keys):
+    torch.manual_seed(0)
+    attention = Attention(width=32, num_heads=4, inner_width=16)
+    q, k, v = torch.randn(1, num_queries, 32), torch.randn(1, num_keys, 32), torch.randn(1, num_keys, 32)
+    shares = attention_shares(attention, q, k)
+    assert shares.shape == (1, 4, num_queries, num_keys)
+    torch.testing.assert_close(shares.sum(dim=-1), torch.ones(1, 4, num_queries))
+    mixed = shares @ attention.split_heads(attention.v_proj(v))
+    torch.testing.assert_close(attention.out_proj(mixed.transpose(1, 2).flatten(2)), attention(q, k, v))
+
+
+def test_the_last_call_is_recorded_and_nothing_stays_hooked():
+    first, second = torch.nn.Linear(2, 3), torch.nn.Linear(3, 1)
+    with recording(first=first, second=second) as calls:
+        second(first(torch.zeros(1, 2)))
+        output = second(first(torch.ones(4, 2)))
+    assert set(calls) == {"first", "second"}
+    assert calls["first"].inputs[0].shape == (4, 2) and calls["second"].output is output
+    first(torch.zeros(7, 2))
+    assert calls["first"].inputs[0].shape == (4, 2)
+    with pytest.raises(RuntimeError), recording(first=first):
+        first(torch.zeros(1, 5))
+    assert not first._forward_hooks

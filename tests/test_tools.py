@@ -1,0 +1,124 @@
+"""The two tools behind `make colab` and `make run`."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ADDRESS = "https://github.com/you/your-fork"
+
+
+def load_tool(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def colab(tmp_path, monkeypatch):
+    tool = load_tool("colab")
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    monkeypatch.setattr(tool, "NOTEBOOKS", tmp_path / "notebooks")
+    (tmp_path / "notebooks" / "solutions").mkdir(parents=True)
+    return tool
+
+
+def write_notebook(path: Path, *code: str, title: str = "# A title\n\ntext") -> Path:
+    cells = [nbformat.v4.new_markdown_cell(title)] + [nbformat.v4.new_code_cell(source) for source in code]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbformat.write(notebook, path)
+    return path
+
+
+def tagged_notebook(folder: Path, colab) -> Path:
+    path = write_notebook(folder / "notebooks" / "01_first.ipynb", colab.start_cell(""))
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata["tags"] = ["bootstrap"]
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_an_address_writes_badge_and_installing_start_cell(colab, tmp_path):
+    path = tagged_notebook(tmp_path, colab)
+    assert colab.rewrite(path, ADDRESS, "main")
+    notebook = nbformat.read(path, as_version=4)
+    target = "https://colab.research.google.com/github/you/your-fork/blob/main/notebooks/01_first.ipynb"
+    assert notebook.cells[0].source.split("\n")[2].endswith(f"]({target})")
+    assert ADDRESS in notebook.cells[1].source
+    compile(notebook.cells[1].source, "start cell", "exec")
+
+
+def test_writing_twice_changes_nothing_and_no_address_restores_the_file(colab, tmp_path):
+    path = tagged_notebook(tmp_path, colab)
+    colab.rewrite(path, "", "main")
+    original = path.read_text()
+    assert colab.rewrite(path, ADDRESS, "main")
+    assert not colab.rewrite(path, ADDRESS, "main")
+    assert colab.rewrite(path, "https://github.com/another/one", "dev")
+    assert "your-fork" not in path.read_text()
+    assert colab.rewrite(path, "", "main")
+    assert path.read_text() == original
+
+
+def test_an_address_that_is_no_repository_is_refused(colab, tmp_path, monkeypatch, capsys):
+    path = tagged_notebook(tmp_path, colab)
+    before = path.read_text()
+    monkeypatch.setattr(sys, "argv", ["colab.py", "your-fork"])
+    assert colab.main() == 2
+    assert "https://github.com/you/your-fork" in capsys.readouterr().out
+    assert path.read_text() == before
+
+
+def test_every_committed_notebook_has_the_same_start_cell_and_no_dead_badge():
+    colab = load_tool("colab")
+    notebooks = [p for p in sorted((ROOT / "notebooks").glob("**/*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
+    assert notebooks
+    starts = set()
+    for path in notebooks:
+        notebook = nbformat.read(path, as_version=4)
+        tagged = [cell for cell in notebook.cells if "bootstrap" in cell.metadata.get("tags", [])]
+        lessons = path.parent.name == "notebooks"
+        assert len(tagged) == 1 or not (lessons or tagged), f"{path.name} needs one cell tagged `bootstrap`"
+        starts |= {cell.source for cell in tagged}
+    assert len(starts) == 1
+    text = starts.pop()
+    badges = ["colab-badge" in nbformat.read(path, as_version=4).cells[0].source for path in notebooks]
+    assert all(badges) if "REPO" in text else not any(badges) and text == colab.start_cell("")
+
+
+def test_committed_notebooks_are_executed_small_and_name_no_machine():
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        assert path.stat().st_size <= 600 * 1024, f"{path.name} is larger than 600 KiB"
+        notebook = nbformat.read(path, as_version=4)
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in cells), f"{path.name} has cells that were not executed"
+        assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), f"{path.name}: out of order"
+        outputs = [output for cell in cells for output in cell.outputs]
+        assert not [o for o in outputs if o.output_type == "error"]
+        assert not [o for o in outputs if o.get("name") == "stderr"], f"{path.name} stores warnings"
+        text = "".join(str({k: v for k, v in o.get("data", {}).items() if "image" not in k}) for o in outputs)
+        text += "".join(o.get("text", "") for o in outputs)
+        for trace in ("/home/", "/work/", "/tmp/", "/root/", "C:\\", "object at 0x", "it/s]"):
+            assert trace not in text, f"{path.name} shows {trace!r}"
+
+
+@pytest.mark.slow
+def test_a_failing_cell_is_reported_and_the_page_is_still_written(tmp_path):
+    good = write_notebook(tmp_path / "good.ipynb", "print(1 + 1)")
+    bad = write_notebook(tmp_path / "bad.ipynb", "1 / 0")
+    command = [sys.executable, str(ROOT / "tools" / "run_notebooks.py"), "--out", str(tmp_path / "build")]
+    done = subprocess.run([*command, str(good), str(bad)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "good.ipynb" in done.stdout and "ZeroDivisionError" in done.stdout
+    index = (tmp_path / "build" / "index.html").read_text()
+    assert 'href="good.html"' in index and "(failed)" in index
+    assert "ZeroDivisionError" in (tmp_path / "build" / "bad.html").read_text()
+    assert "2" in (tmp_path / "build" / "good.html").read_text()
+    assert subprocess.run([*command, str(good)], capture_output=True, timeout=300).returncode == 0

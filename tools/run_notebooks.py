@@ -1,0 +1,180 @@
+"""Execute the notebooks and write them, HTML pages and an index to build/. Needs no browser and no network.
+
+    python tools/run_notebooks.py                       # all of notebooks/ and notebooks/solutions/ into build/
+    python tools/run_notebooks.py notebooks/01*.ipynb --in-place     # refresh the committed outputs
+    python tools/run_notebooks.py --html-only           # pages of what is stored, without running
+
+Exit status 1 if a cell of any notebook fails; the others are still written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CELL_SECONDS = 1800
+SIZE_LIMIT = 600 * 1024  # of a committed notebook
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+
+INDEX = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>sam2nb notebooks</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem}}
+li{{margin:.4rem 0}} .failed{{color:#b00020}}</style></head>
+<body><h1>sam2nb notebooks</h1><ol>{rows}</ol></body></html>
+"""
+
+
+def main() -> int:
+    options = parse_arguments()
+    notebooks = options.notebooks or default_notebooks()
+    if not notebooks:
+        print(f"no notebooks in {ROOT / 'notebooks'}")
+        return 1
+    prepare_environment()
+    rows, failures = [], 0
+    for path in notebooks:
+        started = time.perf_counter()
+        notebook = read(path)
+        problem = None if options.html_only else execute(notebook, path.parent)
+        failures += problem is not None
+        target = options.out / relative(path)
+        write(notebook, target)
+        if options.in_place and problem is None:
+            write(notebook, path)
+            warn_if_large(path)
+        page = write_html(notebook, target.with_suffix(".html"))
+        rows.append(index_row(notebook, page.relative_to(options.out), problem))
+        verdict = "ok" if problem is None else f"FAILED\n{problem}"
+        print(f"{relative(path)}  {time.perf_counter() - started:.0f} s  {verdict}", flush=True)
+    index = options.out / "index.html"
+    index.write_text(INDEX.format(rows="\n".join(rows)), encoding="utf-8")
+    print(f"pages: {index.relative_to(ROOT) if index.is_relative_to(ROOT) else index}")
+    return 1 if failures else 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of notebooks/ and notebooks/solutions/")
+    parser.add_argument("--in-place", action="store_true", help="also store the outputs in the notebooks themselves")
+    parser.add_argument("--html-only", action="store_true", help="write pages without executing")
+    parser.add_argument("--out", type=Path, default=ROOT / "build", help="where copies and pages go, default build/")
+    options = parser.parse_args()
+    options.out = options.out.resolve()
+    options.notebooks = [path.resolve() for path in options.notebooks]
+    return options
+
+
+def default_notebooks() -> list[Path]:
+    folder = ROOT / "notebooks"
+    return sorted(folder.glob("*.ipynb")) + sorted((folder / "solutions").glob("*.ipynb"))
+
+
+def relative(path: Path) -> Path:
+    """The place below build/: like that below the repository, minus notebooks/."""
+    for base in (ROOT / "notebooks", ROOT):
+        if path.is_relative_to(base):
+            return path.relative_to(base)
+    return Path(path.name)
+
+
+def prepare_environment() -> None:
+    """The kernel inherits these: no progress bars in stored outputs, and the package of this very tree."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+
+
+def read(path: Path):
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
+def execute(notebook, folder: Path) -> str | None:
+    """Run all cells with this very Python; the error of the first failing cell, or None."""
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    class ThisPython(AsyncKernelManager):
+        """A kernel that needs no installed kernelspec: a fresh environment has none, or another's."""
+
+        @property
+        def kernel_spec(self):
+            from jupyter_client.kernelspec import KernelSpec
+
+            command = [sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"]
+            return KernelSpec(argv=command, display_name="Python 3 (ipykernel)", language="python")
+
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_manager_class=ThisPython,
+        resources={"metadata": {"path": str(folder)}},
+        store_widget_state=False,
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as problem:
+        return re.sub(r"\x1b\[[0-9;]*m", "", str(problem))  # without terminal colours
+    finally:
+        clean(notebook)
+    return None
+
+
+def clean(notebook) -> None:
+    """Keep what a reader needs: no widget models (their pictures stay), a kernel every Jupyter knows."""
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/jpeg" in data or "text/html" in data:
+                data.pop(WIDGET_MIME, None)
+
+
+def write(notebook, path: Path) -> None:
+    import nbformat
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+
+
+def warn_if_large(path: Path) -> None:
+    size = path.stat().st_size
+    if size > SIZE_LIMIT:
+        print(f"{path.name} is {size // 1024} KiB, over the limit of {SIZE_LIMIT // 1024} KiB")
+
+
+def write_html(notebook, path: Path) -> Path:
+    from nbconvert import HTMLExporter
+    from nbconvert.utils.base import NbConvertBase
+    from traitlets.config import Config
+
+    # stored pictures instead of live widgets, which need a kernel
+    kinds = [kind for kind in NbConvertBase().display_data_priority if kind != WIDGET_MIME]
+    exporter = HTMLExporter(config=Config(NbConvertBase={"display_data_priority": kinds}), embed_images=True)
+    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def index_row(notebook, page: Path, problem: str | None) -> str:
+    title = next((line.lstrip("# ") for cell in notebook.cells for line in cell.source.splitlines() if line), page.stem)
+    failed = "" if problem is None else ' <strong class="failed">(failed)</strong>'
+    return f'<li><a href="{page.as_posix()}">{html.escape(title)}</a>{failed}</li>'
+
+
+if __name__ == "__main__":
+    sys.exit(main())
