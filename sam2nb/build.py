@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sam2nb import weights
+from sam2nb.compilation import compile_boxes
 from sam2nb.model.sam2 import SAM2
 from sam2nb.registry import Checkpoint, best_on_disk, find_checkpoint
 from sam2nb.resources import resource_dir
@@ -34,9 +35,10 @@ def build_sam2(
     """Build a model from a configuration and, if given, load a checkpoint into it.
 
     config_file: "configs/sam2.1/sam2.1_hiera_t.yaml", "sam2_hiera_t.yaml", "sam2.1_hiera_t", or the path of your own
-    file. ckpt_path: official .pt, our .safetensors, or a Hugging Face folder; None leaves the weights random, as
-    official
-    does. device: None takes the GPU where there is one.
+        file.
+    ckpt_path: official .pt, our .safetensors, or a Hugging Face folder; None leaves the weights random, as official
+        does.
+    device: None takes the GPU where there is one.
     mode: "eval" or "train".
     hydra_overrides_extra: such as "++model.image_size=512".
     apply_postprocessing: let an unstable single mask give way to the best of three, as official does.
@@ -60,6 +62,7 @@ def load_model(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     image_size: int | None = None,
+    compile: bool = False,
 ) -> SAM2:
     """A model with trained weights, by the name of its checkpoint; what is not on disk is downloaded once.
 
@@ -68,9 +71,9 @@ def load_model(
         "auto" takes the best checkpoint on disk, at the least nano.
     device: None takes the GPU where there is one.
     dtype: what predictors compute in, torch.float32, torch.bfloat16 or torch.float16 (or their names); None or "auto"
-    takes
-        float32 on a CPU and the card's fast half precision on a GPU. Weights stay float32.
+        takes float32 on a CPU and the card's fast half precision on a GPU. Weights stay float32.
     image_size: side of the model's input, a multiple of 32; None as trained (1024, nano less).
+    compile: `torch.compile` the four large boxes; the first calls then take minutes (`sam2nb.compilation`).
 
     Raises ValueError for an unknown name, OSError when no source can be reached.
     """
@@ -80,7 +83,7 @@ def load_model(
     device = pick_device(device)
     model = build_sam2(checkpoint.config, path, device, hydra_overrides_extra=overrides)
     model.compute_dtype = pick_dtype(dtype, device)
-    return model
+    return compile_boxes(model) if compile else model
 
 
 def _best_on_disk() -> Checkpoint:

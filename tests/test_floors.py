@@ -23,7 +23,7 @@ FLOORS = {  # the higher the number, the more it may import
     "model": 1,
     "build": 2,
     "predict": 3,
-    "compilation": 2,
+    "compilation": 1,
     "export": 3,
     "diagrams": 4,
     "inspection": 4,

@@ -110,16 +110,16 @@ def photo_cutout(rng: np.random.Generator, materials: Materials) -> NDArray[np.u
 
 
 def random_path(rng: np.random.Generator, frames: int) -> Path2D:
-    """A smooth path; one in six leaves the picture on the way and returns."""
+    """A smooth path; one in four leaves the picture on the way and returns."""
     t = np.linspace(0, 1, max(frames, 2))[:frames]
     start = rng.uniform(0.12, 0.88, 2)
     speed = rng.choice([0.03, 0.12, 0.3, 0.5]) * min(1.0, frames / 6)
     centre = start + np.outer(t, rng.normal(0, 1, 2) * speed)
     centre += 0.5 * speed * np.sin(2 * np.pi * (np.outer(t, rng.uniform(0.2, 1.5, 2)))) * rng.normal(0, 1, 2)
-    if frames > 3 and rng.random() < 0.17:
-        away = rng.choice([-1, 1], 2) * rng.uniform(0, 1.2, 2)
+    if frames > 3 and rng.random() < 0.27:
+        away = rng.choice([-1, 1], 2) * rng.uniform(0, 1.4, 2)
         centre += np.outer(np.sin(np.pi * np.clip(t * 1.3 - 0.15, 0, 1)), away)
-    size = np.exp(rng.uniform(np.log(0.1), np.log(0.85))) * np.exp(t * rng.normal(0, 0.25))
+    size = np.exp(rng.uniform(np.log(0.07), np.log(0.85))) * np.exp(t * rng.normal(0, 0.25))
     angle = rng.normal(0, 0.3) + t * rng.normal(0, 0.4)
     bend = rng.uniform(0, 0.08) * np.sin(2 * np.pi * (t * rng.uniform(0, 1.5) + rng.random()))
     return Path2D(centre, size, angle, bend)

@@ -67,7 +67,7 @@ def prepare(recipe: Mapping[str, Any], *, limit: int | None = None) -> None:
     teacher = load_model(recipe["teacher"], image_size=TEACHER_SIDE)
     paths = [path for path, _ in list_files(raw, "photos")]
     random.Random(recipe["seed"]).shuffle(paths)
-    label_photos(teacher, paths[:limit], data / "photos")
+    label_photos(teacher, paths[:limit], data / "photos", views=recipe["views"])
 
 
 def open_materials(recipe: Mapping[str, Any], *, held_out: bool = False) -> Materials:
@@ -75,7 +75,7 @@ def open_materials(recipe: Mapping[str, Any], *, held_out: bool = False) -> Mate
     data = Path(recipe["data"])
     labels = open_labels(data / "photos")
     ready = labels.ready()
-    chosen = ready[(ready % recipe["held_out"] == 0) == held_out]
+    chosen = ready[(ready // recipe["views"] % recipe["held_out"] == 0) == held_out]  # all views of a photograph
     cutouts = open_cutouts(data / "cutouts")
     cutouts = cutouts.only((np.arange(len(cutouts)) % recipe["held_out"] == 0) == held_out)
     return Materials(cutouts, labels, chosen, np.load(data / "textures.npy", mmap_mode="r"))
@@ -145,7 +145,8 @@ def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str
     def make_batch(rng: np.random.Generator, phase: Mapping[str, Any], at: int):
         wanted = dict(phase.get("stills_between", phase["batch"]) if at % 2 else phase["batch"])
         kind = clip_batch if "clips" in wanted else still_batch
-        return kind(rng, materials, side=phase.get("side", recipe["image_size"]), **wanted)
+        sides = phase.get("sides", [recipe["image_size"]])
+        return kind(rng, materials, side=sides[at // 2 % len(sides)], **wanted)
 
     def begin_phase(model: SAM2, phase: Mapping[str, Any]) -> None:
         if phase.get("warm_start"):

@@ -10,6 +10,7 @@ Everything is memory-mapped, so training reads a crop without loading the rest, 
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ CLICKS_PER_SIDE = 5
 MIN_IOU, MIN_STABILITY, MAX_OVERLAP = 0.75, 0.85, 0.75
 STABILITY_OFFSET = 1.0
 AREA_RANGE = (0.0008, 0.8)  # of the picture
+PART = (0.35, 0.65)  # of a photograph's sides that further views show
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 ARRAYS = {  # name -> (shape of one photograph, dtype)
@@ -76,20 +78,23 @@ def open_labels(folder: Path) -> LabelledPhotos:
     return LabelledPhotos(**arrays, names=tuple((folder / "names.txt").read_text().split("\n")))
 
 
-def label_photos(model: SAM2, paths: Sequence[Path], folder: Path) -> None:
+def label_photos(model: SAM2, paths: Sequence[Path], folder: Path, *, views: int = 1) -> None:
     """Run the teacher over photographs; those already in `folder` are not done again.
 
     model: the genuine weights, built with image_size=512 and in eval mode.
-    Raises ValueError if the folder was begun with other photographs.
+    views: rows per photograph, the whole first, then parts of it, where small things are large. Row r is of photograph
+    r // views.
+    Raises ValueError if the folder was begun with other photographs or views.
     """
     folder = Path(folder)
-    names = "\n".join(path.name for path in paths)
-    arrays = _open_or_create(folder, names, len(paths))
-    for index, path in enumerate(tqdm(paths, desc="teacher")):
+    rows = [(path, view) for path in paths for view in range(views)]
+    names = "\n".join(f"{path.name}#{view}" if view else path.name for path, view in rows)
+    arrays = _open_or_create(folder, names, len(rows))
+    for index, (path, view) in enumerate(tqdm(rows, desc="teacher")):
         if arrays["counts"][index] != -1:
             continue
         try:
-            image = square(path, TEACHER_SIDE)
+            image = square(path, TEACHER_SIDE, view)
         except OSError as error:
             logger.warning("skipping photograph %s: %s", path, error)
             arrays["counts"][index] = -2
@@ -119,11 +124,22 @@ def _open_or_create(folder: Path, names: str, count: int) -> dict[str, NDArray]:
     return arrays
 
 
-def square(path: Path, side: int) -> NDArray[np.uint8]:
-    """A picture as the model sees it: stretched to a square, RGB."""
+def square(path: Path, side: int, view: int = 0) -> NDArray[np.uint8]:
+    """A picture as the model sees it: stretched to a square, RGB. View 0 is all of it, others are parts."""
     with Image.open(path) as picture:
-        picture.draft("RGB", (2 * side, 2 * side))  # JPEG: decode at a fraction of the size
-        return np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BOX, reducing_gap=2.0))
+        picture.draft("RGB", (2 * side, 2 * side) if view == 0 else (4 * side, 4 * side))  # JPEG: decode less
+        part = view_box(path.name, view, picture.size)
+        return np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BOX, box=part, reducing_gap=2.0))
+
+
+def view_box(name: str, view: int, size_wh: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Which part a view shows, (x1, y1, x2, y2): the same whenever it is asked for."""
+    if view == 0:
+        return (0, 0, *size_wh)
+    rng = np.random.default_rng((zlib.crc32(name.encode()), view))
+    sides = rng.uniform(*PART) * np.exp(rng.uniform(-0.1, 0.1, 2)) * size_wh
+    corner = rng.uniform(0, 1, 2) * (size_wh - sides)
+    return tuple(float(value) for value in (*corner, *(corner + sides)))
 
 
 def normalise(images: NDArray[np.uint8] | Tensor) -> Tensor:

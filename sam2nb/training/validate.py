@@ -32,7 +32,7 @@ def validate(model: nn.Module, materials: Materials, log: RunLog, phase: str, st
     batch = still_batch(rng, materials, photos=PICTURES, composed=PICTURES // 2, side=model.image_size, objects=4)
     drawn = score_stills(model, batch, scores)
     log.picture(phase, step, picture(batch, drawn))
-    if phase in ("clips", "together"):
+    if phase in ("clips", "together", "polish"):
         scores["clip"] = score_clips(model, materials)
     log.write(phase, step, {f"val_{name}": value for name, value in scores.items()})
     model.train(was_training)
