@@ -22,6 +22,8 @@ CELL_SECONDS = 1800
 SIZE_LIMIT = 600 * 1024  # of a committed notebook
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
+# code shown by a cell: nbconvert leaves it in the text's font
+CODE_STYLE = "<style>.jp-RenderedMarkdown pre {font-family: monospace; font-size: 13px; line-height: 1.35}</style>"
 INDEX = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>sam2nb notebooks</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -166,7 +168,7 @@ def write_html(notebook, path: Path) -> Path:
     kinds = [kind for kind in NbConvertBase().display_data_priority if kind != WIDGET_MIME]
     exporter = HTMLExporter(config=Config(NbConvertBase={"display_data_priority": kinds}), embed_images=True)
     page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page.replace("</head>", f"{CODE_STYLE}</head>", 1), encoding="utf-8")
     return path
 
 

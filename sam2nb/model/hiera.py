@@ -32,7 +32,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """pixels: (B, 3, S, S) -> (B, S/4, S/4, C)"""
-        return self.proj(pixels).permute(0, 2, 3, 1)
+        return self.proj(pixels.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1).contiguous()
 
 
 class HieraAttention(nn.Module):

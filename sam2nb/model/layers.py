@@ -85,7 +85,8 @@ def window_unpartition(windows: Tensor, size_hw: tuple[int, int]) -> Tensor:
     window, channels = windows.shape[1], windows.shape[3]
     rows, columns = -(-height // window), -(-width // window)
     grid = windows.view(-1, rows, columns, window, window, channels).transpose(2, 3)
-    return grid.reshape(-1, rows * window, columns * window, channels)[:, :height, :width]
+    grid = grid.reshape(-1, rows * window, columns * window, channels)[:, :height, :width]
+    return grid.contiguous()  # a linear layer on a cut-out map would copy its weights once per row of the map
 
 
 def in_bands(function: Callable[[Tensor], Tensor], grid: Tensor, step: int) -> Tensor:
@@ -97,7 +98,8 @@ def in_bands(function: Callable[[Tensor], Tensor], grid: Tensor, step: int) -> T
     grid: (B, h, w, C) -> (B, h', w', C')
     """
     batch, height, width, _ = grid.shape
-    rows = step * max(1, TOKENS_PER_BAND // (batch * step * width))
+    tokens = TOKENS_PER_BAND * (2 if torch.is_autocast_enabled("cpu") else 1)
+    rows = step * max(1, tokens // (batch * step * width))
     if grid.device.type != "cpu" or torch.is_grad_enabled() or rows >= height:
         return function(grid)
     return torch.cat([function(band) for band in grid.split(rows, dim=1)], dim=1)
