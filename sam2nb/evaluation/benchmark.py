@@ -210,22 +210,40 @@ def _workers(contestants: Sequence[str], setting: Setting, folder: str) -> Itera
     context = multiprocessing.get_context("spawn")
     connections, processes = {}, []
     try:
-        for name in contestants:
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, name, setting, folder), daemon=True)
-            process.start()
-            processes.append(process)
-            theirs.close()
-            connections[name] = ours
+        with _without_progress_bars():
+            for name in contestants:
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_work, args=(theirs, name, setting, folder), daemon=True)
+                process.start()
+                processes.append(process)
+                theirs.close()
+                connections[name] = ours
         for name, connection in connections.items():
             problem = connection.recv()
             if problem:
                 raise ValueError(f"{name} cannot start: {problem}")
         yield connections
     finally:
+        for connection in connections.values():
+            connection.close()  # whoever waits for an order goes home
         for process in processes:
+            process.join(timeout=5)
             process.terminate()
             process.join()
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Processes started meanwhile draw none, whosever code they run."""
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = before
 
 
 def _work(connection: Connection, name: str, setting: Setting, folder: str) -> None:
