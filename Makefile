@@ -12,7 +12,7 @@ REFERENCE_METRICS := trackeval==1.3.0
 .PHONY: lab run test lint checkpoint colab clean
 
 lab: $(VENV)/lab.done checkpoint
-	$(BIN)/jupyter lab notebooks/01_setup.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_setup.ipynb
 
 run: $(VENV)/lab.done checkpoint
 	$(BIN)/python tools/run_notebooks.py
