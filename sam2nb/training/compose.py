@@ -23,13 +23,20 @@ MAX_OBJECTS = 3  # asked for, in one clip
 
 @dataclass(frozen=True)
 class Materials:
-    """What pictures are composed of. photos: rows of `LabelledPhotos` to use (training or held-out)."""
+    """What pictures are composed of, and how.
+
+    photos: rows of `LabelledPhotos` to use (training or held-out). photo_things: how often a thing is cut out of a
+    photograph. smallest: longer side of the smallest thing, in parts of the picture. leaving: how often a thing leaves
+    a clip and comes back.
+    """
 
     cutouts: CutOuts
     labels: LabelledPhotos
     photos: NDArray[np.int64]
     textures: NDArray[np.uint8]  # (N, 256, 256, 3)
-    photo_things: float = 0.35  # how often a thing is cut out of a photograph
+    photo_things: float = 0.35
+    smallest: float = 0.1
+    leaving: float = 0.17
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def _try_clip(rng, materials: Materials, side: int, frames: int, things: int) ->
     for k in range(things):
         rgba = first if k == 0 or look_alikes else draw_cutout(rng, materials)
         rgba = recolour(rng, rgba)
-        path = random_path(rng, frames)
+        path = random_path(rng, frames, materials.smallest, materials.leaving)
         for t in range(frames):
             colour, alpha = place(rgba, path, t, side)
             images[t] = images[t] * (1 - alpha[..., None]) + colour
@@ -109,17 +116,17 @@ def photo_cutout(rng: np.random.Generator, materials: Materials) -> NDArray[np.u
     return rgba[top:bottom, left:right]
 
 
-def random_path(rng: np.random.Generator, frames: int) -> Path2D:
-    """A smooth path; one in four leaves the picture on the way and returns."""
+def random_path(rng: np.random.Generator, frames: int, smallest: float = 0.1, leaving: float = 0.17) -> Path2D:
+    """A smooth path; some leave the picture on the way and return."""
     t = np.linspace(0, 1, max(frames, 2))[:frames]
     start = rng.uniform(0.12, 0.88, 2)
     speed = rng.choice([0.03, 0.12, 0.3, 0.5]) * min(1.0, frames / 6)
     centre = start + np.outer(t, rng.normal(0, 1, 2) * speed)
     centre += 0.5 * speed * np.sin(2 * np.pi * (np.outer(t, rng.uniform(0.2, 1.5, 2)))) * rng.normal(0, 1, 2)
-    if frames > 3 and rng.random() < 0.27:
-        away = rng.choice([-1, 1], 2) * rng.uniform(0, 1.4, 2)
+    if frames > 3 and rng.random() < leaving:
+        away = rng.choice([-1, 1], 2) * rng.uniform(0, 1.2, 2)
         centre += np.outer(np.sin(np.pi * np.clip(t * 1.3 - 0.15, 0, 1)), away)
-    size = np.exp(rng.uniform(np.log(0.07), np.log(0.85))) * np.exp(t * rng.normal(0, 0.25))
+    size = np.exp(rng.uniform(np.log(smallest), np.log(0.85))) * np.exp(t * rng.normal(0, 0.25))
     angle = rng.normal(0, 0.3) + t * rng.normal(0, 0.4)
     bend = rng.uniform(0, 0.08) * np.sin(2 * np.pi * (t * rng.uniform(0, 1.5) + rng.random()))
     return Path2D(centre, size, angle, bend)

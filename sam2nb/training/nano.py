@@ -78,7 +78,7 @@ def open_materials(recipe: Mapping[str, Any], *, held_out: bool = False) -> Mate
     chosen = ready[(ready // recipe["views"] % recipe["held_out"] == 0) == held_out]  # all views of a photograph
     cutouts = open_cutouts(data / "cutouts")
     cutouts = cutouts.only((np.arange(len(cutouts)) % recipe["held_out"] == 0) == held_out)
-    return Materials(cutouts, labels, chosen, np.load(data / "textures.npy", mmap_mode="r"))
+    return Materials(cutouts, labels, chosen, np.load(data / "textures.npy", mmap_mode="r"), **recipe["compose"])
 
 
 def new_model(recipe: Mapping[str, Any]) -> SAM2:
