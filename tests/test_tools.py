@@ -122,3 +122,13 @@ def test_a_failing_cell_is_reported_and_the_page_is_still_written(tmp_path):
     assert "ZeroDivisionError" in (tmp_path / "build" / "bad.html").read_text()
     assert "2" in (tmp_path / "build" / "good.html").read_text()
     assert subprocess.run([*command, str(good)], capture_output=True, timeout=300).returncode == 0
+
+
+def test_on_a_page_an_answer_stays_folded_behind_its_summary(tmp_path):
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells.append(nbformat.v4.new_markdown_cell("<details><summary>Answer</summary>\n\n42\n\n</details>"))
+    nbformat.write(notebook, tmp_path / "quiz.ipynb")
+    command = [sys.executable, str(ROOT / "tools" / "run_notebooks.py"), "--html-only", "--out", str(tmp_path)]
+    subprocess.run([*command, str(tmp_path / "quiz.ipynb")], check=True, capture_output=True, timeout=300)
+    page = (tmp_path / "quiz.html").read_text()
+    assert page.index("<summary>Answer</summary>") < page.index("<p>42</p>") < page.index("</details>")

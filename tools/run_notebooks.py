@@ -166,7 +166,7 @@ def write_html(notebook, path: Path) -> Path:
 
     # stored pictures instead of live widgets, which need a kernel
     kinds = [kind for kind in NbConvertBase().display_data_priority if kind != WIDGET_MIME]
-    exporter = HTMLExporter(config=Config(NbConvertBase={"display_data_priority": kinds}), embed_images=True)
+    exporter = HTMLExporter(config=Config(NbConvertBase={"display_data_priority": kinds}))
     page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
     path.write_text(page.replace("</head>", f"{CODE_STYLE}</head>", 1), encoding="utf-8")
     return path
