@@ -16,7 +16,8 @@ from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.image_predictor import LOGIT_CLAMP, SAM2ImagePredictor
 from sam2nb.structures import Prompts
 
-# matrix kernels round alike for all multiples of this many points, so the size of a batch changes no result
+# A batch is made of groups of so many points. On a CPU each group goes through the decoder alone: matrix kernels round
+# differently for other sizes, and the size of a batch must change no result. Four at a time are fastest there anyway.
 POINTS_STEP = 4
 TOKEN_STRIDE = 16
 BYTES_PER_TOKEN = 7000  # what one point costs the decoder for each token of the picture, measured
@@ -96,14 +97,23 @@ def keep_confident(answers: Answers, threshold: float) -> Answers:
 def _ask(predictor: SAM2ImagePredictor, points: Tensor, masks: Tensor | None, multimask: bool) -> Answers:
     count = len(points)
     rows = torch.arange(-(-count // POINTS_STEP) * POINTS_STEP).clamp(max=count - 1)  # the last question fills up
+    groups = rows.split(POINTS_STEP) if predictor.device.type == "cpu" else (rows,)
+    parts = [_ask_group(predictor, points, masks, group, multimask) for group in groups]
+    iou, logits = (torch.cat(tensors)[:count] for tensors in zip(*parts, strict=True))
+    return Answers(points.repeat_interleave(iou.shape[1], 0), iou.flatten(), logits.flatten(0, 1))
+
+
+def _ask_group(
+    predictor: SAM2ImagePredictor, points: Tensor, masks: Tensor | None, rows: Tensor, multimask: bool
+) -> tuple[Tensor, Tensor]:
+    """-> estimated IoU (n, M), logits (n, M, h, w) of the chosen rows"""
     prompts = Prompts(
         points=_to_model_pixels(points[rows], predictor)[:, None].to(predictor.device),
         labels=torch.ones(len(rows), 1, dtype=torch.int32, device=predictor.device),
         masks=None if masks is None else masks[rows.to(masks.device)],
     )
     answer = predictor.predict_prompts(prompts, multimask)
-    each = answer.iou.shape[1]
-    return Answers(points.repeat_interleave(each, 0), answer.iou[:count].flatten(), answer.logits[:count].flatten(0, 1))
+    return answer.iou, answer.logits
 
 
 def _to_model_pixels(points: Tensor, predictor: SAM2ImagePredictor) -> Tensor:

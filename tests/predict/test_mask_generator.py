@@ -8,9 +8,11 @@ import torch
 
 from sam2nb import export
 from sam2nb.build import build_sam2
+from sam2nb.predict import mask_generator
 from sam2nb.predict.candidates import Candidates, clean_small_regions, concatenate, drop_duplicates, no_candidates
 from sam2nb.predict.mask_generator import SAM2AutomaticMaskGenerator
 from sam2nb.predict.mask_ops import as_rle, rle_from_mask
+from sam2nb.predict.point_search import ask_points
 from sam2nb.predict.records import filter_records, label_map, record_at
 from sam2nb.predict.tiles import join_tiles
 
@@ -99,14 +101,13 @@ def test_out_of_memory_halves_the_batch_says_so_once_and_finds_the_same(
     generator = SAM2AutomaticMaskGenerator(
         model, points_per_side=4, output_mode="coco_rle", memory_budget=10**9, **OPEN
     )
-    decode = generator.predictor.predict_prompts
 
-    def tight(prompts, *args, **kwargs):
-        if len(prompts.points) > 4:
+    def tight(predictor, points, multimask):
+        if len(points) > 4:
             raise torch.cuda.OutOfMemoryError("no room")
-        return decode(prompts, *args, **kwargs)
+        return ask_points(predictor, points, multimask)
 
-    monkeypatch.setattr(generator.predictor, "predict_prompts", tight)
+    monkeypatch.setattr(mask_generator, "ask_points", tight)
     assert generator.plan.points == 64
     with caplog.at_level(logging.WARNING):
         assert same(generator.generate(picture), open_records)
