@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.reference import build_official, scramble
+from sam2nb.structures import Prompts
+from tests.reference import build_official, official_decoder, scramble
 
 FILE = Path(__file__).parent / "golden" / "core.safetensors"
 CONFIG, IMAGE_SIZE, SEED = "sam2.1_hiera_t", 256, 7
@@ -44,16 +45,8 @@ def record() -> None:
     case = make_inputs()
     levels = model.forward_image(case["pixels"])["backbone_fpn"]
     image = levels[2] + model.no_mem_embed.view(1, -1, 1, 1)
-    sparse, dense = model.sam_prompt_encoder(points=(case["points"], case["labels"]), boxes=None, masks=None)
-    logits, iou, tokens, score = model.sam_mask_decoder(
-        image_embeddings=image,
-        image_pe=model.sam_prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=True,
-        repeat_image=False,
-        high_res_features=levels[:2],
-    )
+    prompts = Prompts(case["points"], case["labels"])
+    logits, iou, tokens, score = official_decoder(model, image, levels[:2], prompts, True, repeat_image=False)
     sizes = [(IMAGE_SIZE // stride,) * 2 for stride in (4, 8, 16)]
     flat = [level.flatten(2).permute(2, 0, 1) for level in levels]
     memory, _ = model._encode_new_memory(flat, sizes, case["mask"], torch.tensor([[SCORE]]), False)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from sam2nb.structures import Prompts
+
 # official puts the sigmoid inside the IoU head, we behind it; it projects windows, we project the map and cut that
 CUT_ELSEWHERE = re.compile(r"sam_mask_decoder\.iou_prediction_head|image_encoder\.trunk\.blocks\.\d+\.attn(\..*)?")
 FEATURE_TOLERANCE, LOGIT_TOLERANCE, SCORE_TOLERANCE = 1e-4, 1e-3, 1e-4
@@ -25,6 +27,21 @@ def build_official(name: str, image_size: int = 1024, extra: tuple[str, ...] = (
 
     overrides = [f"++model.image_size={image_size}", *extra]
     return build_sam2(official_config(name), None, device="cpu", hydra_overrides_extra=overrides)
+
+
+def official_decoder(model, image: Tensor, high_res, prompts: Prompts, multimask: bool, repeat_image: bool) -> tuple:
+    """Prompt encoder and mask decoder of the official model -> logits, iou, tokens, object score"""
+    points = None if prompts.points is None else (prompts.points, prompts.labels)
+    sparse, dense = model.sam_prompt_encoder(points=points, boxes=None, masks=prompts.masks)
+    return model.sam_mask_decoder(
+        image_embeddings=image,
+        image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=multimask,
+        repeat_image=repeat_image,
+        high_res_features=list(high_res),
+    )
 
 
 def scramble(model: nn.Module, seed: int = 0) -> None:

@@ -116,7 +116,7 @@ def photo_cutout(rng: np.random.Generator, materials: Materials) -> NDArray[np.u
     return rgba[top:bottom, left:right]
 
 
-def random_path(rng: np.random.Generator, frames: int, smallest: float = 0.1, leaving: float = 0.17) -> Path2D:
+def random_path(rng: np.random.Generator, frames: int, smallest: float, leaving: float) -> Path2D:
     """A smooth path; some leave the picture on the way and return."""
     t = np.linspace(0, 1, max(frames, 2))[:frames]
     start = rng.uniform(0.12, 0.88, 2)

@@ -12,6 +12,7 @@ from tests.reference import (
     build_official,
     first_difference,
     largest_gap,
+    official_decoder,
     recording,
     scramble,
 )
@@ -87,19 +88,9 @@ def test_masks_equal_official(tiny_pair, kind, multimask):
     image = torch.randn(1, 256, 16, 16)
     high_res = (torch.randn(1, 32, 64, 64), torch.randn(1, 64, 32, 32))
     with recording(ours) as mine, recording(theirs) as reference:
-        answer = ours.predict_masks(image, high_res, Prompts(points, labels, masks), multimask)
-        sparse, dense = theirs.sam_prompt_encoder(
-            points=None if points is None else (points, labels), boxes=None, masks=masks
-        )
-        logits, iou, tokens, score = theirs.sam_mask_decoder(
-            image_embeddings=image,
-            image_pe=theirs.sam_prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=multimask,
-            repeat_image=True,
-            high_res_features=list(high_res),
-        )
+        prompts = Prompts(points, labels, masks)
+        answer = ours.predict_masks(image, high_res, prompts, multimask)
+        logits, iou, tokens, score = official_decoder(theirs, image, high_res, prompts, multimask, repeat_image=True)
     culprit = first_difference(mine, reference, LOGIT_TOLERANCE)
     assert culprit is None, f"first differing layer: {culprit}"
     assert logits.abs().mean() > 1e-3  # the comparison compares something
@@ -115,16 +106,7 @@ def test_an_unstable_single_mask_gives_way_as_in_official(tiny_pair):
     image = torch.randn(8, 256, 16, 16)
     high_res = (torch.randn(8, 32, 64, 64), torch.randn(8, 64, 32, 32))
     points, labels = torch.rand(8, 1, 2) * 256, torch.ones(8, 1, dtype=torch.int32)
-    sparse, dense = theirs.sam_prompt_encoder(points=(points, labels), boxes=None, masks=None)
-    logits, iou, _, _ = theirs.sam_mask_decoder(
-        image_embeddings=image,
-        image_pe=theirs.sam_prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=False,
-        repeat_image=False,
-        high_res_features=list(high_res),
-    )
+    logits, iou, _, _ = official_decoder(theirs, image, high_res, Prompts(points, labels), False, repeat_image=False)
     answer = ours.predict_masks(image, high_res, Prompts(points, labels), multimask=False)
     ours.stable_single_mask = False
     plain = ours.predict_masks(image, high_res, Prompts(points, labels), multimask=False)
