@@ -20,6 +20,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def _same_numbers_expected() -> bool:
     import torch
 
-    from sam2nb.registry import file_on_disk
+    from sam2nb.weights.registry import file_on_disk
 
     return file_on_disk("sam2_hiera_tiny") is not None and not torch.cuda.is_available()

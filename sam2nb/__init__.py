@@ -23,10 +23,10 @@ _HOMES = {
     "SAM2ImagePredictor": "sam2nb.predict.image_predictor",
     "SAM2AutomaticMaskGenerator": "sam2nb.predict.mask_generator",
     "SAM2VideoPredictor": "sam2nb.predict.video_predictor",
-    "load_checkpoint": "sam2nb.weights",
-    "save_checkpoint": "sam2nb.weights",
-    "download": "sam2nb.weights",
-    "CHECKPOINTS": "sam2nb.registry",
+    "load_checkpoint": "sam2nb.weights.checkpoint",
+    "save_checkpoint": "sam2nb.weights.checkpoint",
+    "download": "sam2nb.weights.download",
+    "CHECKPOINTS": "sam2nb.weights.registry",
 }
 __all__ = [*_HOMES, "__version__"]
 
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from sam2nb.predict.image_predictor import SAM2ImagePredictor
     from sam2nb.predict.mask_generator import SAM2AutomaticMaskGenerator
     from sam2nb.predict.video_predictor import SAM2VideoPredictor, build_sam2_video_predictor
-    from sam2nb.registry import CHECKPOINTS
-    from sam2nb.weights import download, load_checkpoint, save_checkpoint
+    from sam2nb.weights.checkpoint import load_checkpoint, save_checkpoint
+    from sam2nb.weights.download import download
+    from sam2nb.weights.registry import CHECKPOINTS
 
 
 def __getattr__(name: str) -> Any:

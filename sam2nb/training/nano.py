@@ -30,7 +30,7 @@ from sam2nb.training.steps import TrainingStep
 from sam2nb.training.teacher import TEACHER_SIDE, LabelledPhotos, label_photos, open_labels
 from sam2nb.training.validate import validate
 from sam2nb.training.warm_start import warm_start_memory
-from sam2nb.weights import save_checkpoint
+from sam2nb.weights.checkpoint import save_checkpoint
 
 logger = logging.getLogger(__name__)
 

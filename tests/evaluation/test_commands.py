@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from sam2nb.build import build_sam2
 from sam2nb.cli import app
-from sam2nb.weights import save_checkpoint
+from sam2nb.weights.checkpoint import save_checkpoint
 
 SIDE = 128
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from sam2nb.build import load_model
-from sam2nb.registry import file_on_disk
 from sam2nb.training.nano import export, inherit, read_recipe
-from sam2nb.weights import read_state_file
+from sam2nb.weights.files import read_state_file
+from sam2nb.weights.registry import file_on_disk
 
 MAX_BYTES = 16_000_000
 

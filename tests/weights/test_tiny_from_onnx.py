@@ -9,12 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sam2nb import npm_source, onnx_tiny
 from sam2nb.build import build_sam2
 from sam2nb.media.images import to_model_input
-from sam2nb.state_files import VIDEO_PARTS, read_state_file
 from sam2nb.structures import Prompts
-from sam2nb.weights import DownloadError, download
+from sam2nb.weights import npm as npm_source
+from sam2nb.weights import tiny_from_onnx as onnx_tiny
+from sam2nb.weights.download import DownloadError, download
+from sam2nb.weights.files import VIDEO_PARTS, read_state_file
 
 LOGIT_CLAMP = 32.0  # of the exported graph
 

@@ -20,8 +20,9 @@ from filelock import FileLock
 from requests.utils import get_environ_proxies, select_proxy
 from tqdm.auto import tqdm
 
-from sam2nb.npm_source import PACKAGE, PackageError, tiny_tensors_from_npm
-from sam2nb.registry import (
+from sam2nb.weights.files import GENERATION_2_1_PARTS, VIDEO_PARTS, read_state_file, write_state_file
+from sam2nb.weights.npm import PACKAGE, PackageError, tiny_tensors_from_npm
+from sam2nb.weights.registry import (
     FOLDER_VARIABLE,
     IMAGE_ONLY_NAME,
     Checkpoint,
@@ -29,7 +30,6 @@ from sam2nb.registry import (
     file_on_disk,
     find_checkpoint,
 )
-from sam2nb.state_files import GENERATION_2_1_PARTS, VIDEO_PARTS, read_state_file, write_state_file
 
 logger = logging.getLogger(__name__)
 

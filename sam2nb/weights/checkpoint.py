@@ -13,33 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sam2nb.downloads import DownloadError, download, tiny_from_registry
-from sam2nb.registry import (
-    CHECKPOINTS,
-    Checkpoint,
-    best_on_disk,
-    checkpoint_folder,
-    file_on_disk,
-    find_checkpoint,
-)
-from sam2nb.state_files import VIDEO_PARTS, Identity, StateFile, identify, read_state_file, write_state_file
-
-__all__ = [
-    "CHECKPOINTS",
-    "Checkpoint",
-    "DownloadError",
-    "best_on_disk",
-    "checkpoint_folder",
-    "download",
-    "file_on_disk",
-    "find_checkpoint",
-    "load_checkpoint",
-    "loaded_state",
-    "read_state_file",
-    "save_checkpoint",
-    "tiny_from_registry",
-    "video_refusal",
-]
+from sam2nb.weights.files import VIDEO_PARTS, Identity, StateFile, identify, read_state_file, write_state_file
 
 logger = logging.getLogger(__name__)
 

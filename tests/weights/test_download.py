@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sam2nb import downloads, npm_source, registry
-from sam2nb.downloads import DownloadError, download, fetch
-from sam2nb.hf_names import to_hugging_face
-from sam2nb.state_files import read_state_file, write_state_file
+from sam2nb.weights import download as downloads
+from sam2nb.weights import npm as npm_source
+from sam2nb.weights import registry
+from sam2nb.weights.download import DownloadError, download, fetch
+from sam2nb.weights.files import read_state_file, write_state_file
+from sam2nb.weights.names import to_hugging_face
 
 NAME = "sam2.1_hiera_tiny"
 
@@ -270,7 +272,7 @@ def test_behind_a_proxy_it_is_the_proxy_that_must_answer(monkeypatch):
 
 def test_the_official_server_comes_first(published, checkpoint_bytes, folder, caplog):
     published.files["/official.pt"] = checkpoint_bytes
-    with caplog.at_level(logging.INFO, logger="sam2nb.downloads"):
+    with caplog.at_level(logging.INFO, logger="sam2nb.weights.download"):
         path = download("facebook/sam2.1-hiera-tiny")
     assert path == folder / f"{NAME}.pt"
     assert path.read_bytes() == checkpoint_bytes
@@ -337,8 +339,8 @@ def test_two_processes_at_once_get_one_good_file_with_one_request(server, checkp
     server.stall = 1.0
     code = f"""
         import dataclasses
-        from sam2nb import registry
-        from sam2nb.downloads import download
+        from sam2nb.weights import registry
+        from sam2nb.weights.download import download
         entry = dataclasses.replace(registry.CHECKPOINTS["{NAME}"], url="{server.url}/official.pt")
         registry.CHECKPOINTS["{NAME}"] = entry
         print(download("{NAME}"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from sam2nb.resources import resource_dir
+from sam2nb.resources import PACKAGE, resource_dir
 
 FOLDER_VARIABLE = "SAM2NB_CHECKPOINTS"
 META_SERVER = "https://dl.fbaipublicfiles.com/segment_anything_2"
@@ -111,7 +111,7 @@ def checkpoint_folder() -> Path:
     """Where downloads go: $SAM2NB_CHECKPOINTS, else checkpoints/ of the source tree, else the user's cache."""
     if os.environ.get(FOLDER_VARIABLE):
         return Path(os.environ[FOLDER_VARIABLE]).expanduser()
-    root = Path(__file__).resolve().parent.parent
+    root = PACKAGE.parent
     if (root / "pyproject.toml").is_file() and (root / "checkpoints").is_dir():
         return root / "checkpoints"
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sam2nb"

@@ -10,10 +10,11 @@ import shutil
 import pytest
 import torch
 
-from sam2nb import registry
 from sam2nb.build import build_sam2
-from sam2nb.state_files import VIDEO_PARTS, identify, read_state_file
-from sam2nb.weights import CHECKPOINTS, find_checkpoint, load_checkpoint, save_checkpoint, video_refusal
+from sam2nb.weights import registry
+from sam2nb.weights.checkpoint import load_checkpoint, save_checkpoint, video_refusal
+from sam2nb.weights.files import VIDEO_PARTS, identify, read_state_file
+from sam2nb.weights.registry import CHECKPOINTS, find_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -367,5 +368,5 @@ def test_the_folder_can_be_chosen_and_has_a_default_outside_a_source_tree(tmp_pa
     assert registry.checkpoint_folder() == tmp_path / "mine"
     monkeypatch.delenv(registry.FOLDER_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(registry, "__file__", str(tmp_path / "site-packages" / "sam2nb" / "registry.py"))
+    monkeypatch.setattr(registry, "PACKAGE", tmp_path / "site-packages" / "sam2nb")
     assert registry.checkpoint_folder() == tmp_path / "cache" / "sam2nb"

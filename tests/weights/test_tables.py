@@ -7,11 +7,13 @@ import sys
 import pytest
 import torch
 
-from sam2nb import cli, downloads, registry
+from sam2nb import cli
 from sam2nb.build import build_sam2
-from sam2nb.hf_names import to_hugging_face
-from sam2nb.state_files import VIDEO_PARTS, read_state_file, write_state_file
-from sam2nb.weights import save_checkpoint
+from sam2nb.weights import download as downloads
+from sam2nb.weights import registry
+from sam2nb.weights.checkpoint import save_checkpoint
+from sam2nb.weights.files import VIDEO_PARTS, read_state_file, write_state_file
+from sam2nb.weights.names import to_hugging_face
 
 
 @pytest.fixture

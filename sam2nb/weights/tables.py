@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from sam2nb.downloads import download
-from sam2nb.hf_names import to_hugging_face
-from sam2nb.registry import CHECKPOINTS, Checkpoint, checkpoint_folder, file_on_disk, find_checkpoint
-from sam2nb.state_files import StateFile, read_state_file, write_state_file
+from sam2nb.weights.download import download
+from sam2nb.weights.files import StateFile, read_state_file, write_state_file
+from sam2nb.weights.names import to_hugging_face
+from sam2nb.weights.registry import CHECKPOINTS, Checkpoint, checkpoint_folder, file_on_disk, find_checkpoint
 
 PUBLISHED_NOTE = (
     "FPS and J&F (SA-V test, MOSE val, LVOS v2) as published by Meta for video on an A100, everything compiled, one "

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sam2nb.hf_names import is_hugging_face, to_official
+from sam2nb.weights.names import is_hugging_face, to_official
 
 WRITABLE = (".pt", ".safetensors")
 # What only video needs: with all of it missing, a model still does pictures.
