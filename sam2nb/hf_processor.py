@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam2nb.masks.rle import drop_small_islands, fill_small_holes
 from sam2nb.media.images import ImageLike, masks_to_image, to_model_input, to_rgb_uint8
-from sam2nb.predict.mask_ops import drop_small_islands, fill_small_holes
 
 PADDING = -10  # coordinate and label of a point that is only there to make the tensor rectangular
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
+from sam2nb.masks.rle import stability_score
 from sam2nb.notebook import attempt, exercise
-from sam2nb.predict.mask_ops import stability_score
 from sam2nb.predict.records import filter_records
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from sam2nb.masks.rle import Rle, clean_rle
 from sam2nb.predict.crops import is_cut_off
-from sam2nb.predict.mask_ops import Rle, clean_rle
 
 
 @dataclass(frozen=True)

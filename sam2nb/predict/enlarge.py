@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2nb.predict.mask_ops import Rle, mask_boxes, rle_from_runs
+from sam2nb.masks.rle import Rle, mask_boxes, rle_from_runs
 
 MARGIN = 1e-3  # far above what rounding can add to an interpolated logit
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from sam2nb.build import load_model
+from sam2nb.masks.rle import drop_small_islands, fill_small_holes
 from sam2nb.media.images import ImageLike, masks_to_image, to_model_input, to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
-from sam2nb.predict.mask_ops import drop_small_islands, fill_small_holes
 from sam2nb.predict.precision import autocast_for
 from sam2nb.predict.prompts import ArrayLike, make_prompts
 from sam2nb.structures import ImageFeatures, MaskPrediction, Prompts

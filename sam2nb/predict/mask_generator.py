@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from sam2nb.build import load_model
+from sam2nb.masks.rle import place_rle
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.candidates import (
@@ -37,7 +38,6 @@ from sam2nb.predict.candidates import (
 from sam2nb.predict.crops import Crop, check_point_grids, crop_layers, point_grids, tile_crops
 from sam2nb.predict.enlarge import enlarge_masks
 from sam2nb.predict.image_predictor import SAM2ImagePredictor
-from sam2nb.predict.mask_ops import place_rle
 from sam2nb.predict.point_search import ask_again, ask_points, keep_confident, plan_batches
 from sam2nb.predict.records import FORMS, Record, record_of
 from sam2nb.predict.tiles import join_tiles

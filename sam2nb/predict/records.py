@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sam2nb.masks.rle import Rle, as_rle, box_xywh
 from sam2nb.predict.candidates import Candidates, distinct
-from sam2nb.predict.mask_ops import Rle, as_rle, box_xywh
 
 Record = dict[str, Any]
 

@@ -16,9 +16,9 @@ import torch
 from pycocotools import mask as coco
 from torch import Tensor
 
+from sam2nb.masks.rle import Rle, merge_rles
 from sam2nb.predict.candidates import Candidates, distinct
 from sam2nb.predict.crops import Box, is_cut_off
-from sam2nb.predict.mask_ops import Rle, merge_rles
 
 AGREEMENT = 0.7  # IoU within the overlap from which two halves are one thing
 

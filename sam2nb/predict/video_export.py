@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from sam2nb.masks.rle import rle_from_mask
 from sam2nb.media.video import FrameSource
 from sam2nb.media.video_writer import VideoWriter
 from sam2nb.plotting import draw_masks
-from sam2nb.predict.mask_ops import rle_from_mask
 from sam2nb.predict.video_session import ObjectId
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from sam2nb.build import build_sam2, load_model
 from sam2nb.compilation import compile_boxes
+from sam2nb.masks.regions import separate
 from sam2nb.media.images import masks_to_image
 from sam2nb.media.video import Prefetched, VideoEndedEarly, VideoLike, open_frames, with_bar
 from sam2nb.model.memory_bank import MemoryChoice
 from sam2nb.model.sam2 import NO_OBJECT_LOGIT, SAM2
-from sam2nb.predict.mask_cleanup import separate
 from sam2nb.predict.prompts import ArrayLike
 from sam2nb.predict.video_prompts import join_points, read_mask, read_points
 from sam2nb.predict.video_session import FramePrompt, ObjectId, ObjectTrack, PendingAnswer, VideoSession

@@ -5,8 +5,8 @@ import pytest
 from pycocotools import mask as coco
 
 from sam2nb import SAM2AutomaticMaskGenerator
+from sam2nb.masks.rle import as_rle
 from sam2nb.notebook import photo
-from sam2nb.predict.mask_ops import as_rle
 from tests.reference import build_official
 
 pytestmark = [pytest.mark.parity, pytest.mark.genuine, pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -8,10 +8,10 @@ import torch
 
 from sam2nb import export
 from sam2nb.build import build_sam2
+from sam2nb.masks.rle import as_rle, rle_from_mask
 from sam2nb.predict import mask_generator
 from sam2nb.predict.candidates import Candidates, clean_small_regions, concatenate, drop_duplicates, no_candidates
 from sam2nb.predict.mask_generator import SAM2AutomaticMaskGenerator
-from sam2nb.predict.mask_ops import as_rle, rle_from_mask
 from sam2nb.predict.point_search import ask_points
 from sam2nb.predict.records import filter_records, label_map, record_at
 from sam2nb.predict.tiles import join_tiles

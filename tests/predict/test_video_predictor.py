@@ -227,7 +227,7 @@ def blob(holes=(), islands=()) -> torch.Tensor:
 
 
 def test_small_holes_and_islands_go_and_large_ones_stay():
-    from sam2nb.predict.mask_cleanup import clean_masks
+    from sam2nb.masks.regions import clean_masks
 
     logits = blob(holes=[(8, 8, 2), (16, 8, 4)], islands=[(2, 25, 2), (10, 24, 4)])
     cleaned = clean_masks(logits, fill_hole_area=8, max_sprinkle_area=8)
@@ -237,7 +237,7 @@ def test_small_holes_and_islands_go_and_large_ones_stay():
 
 
 def test_a_small_object_is_no_island_of_itself():
-    from sam2nb.predict.mask_cleanup import clean_masks
+    from sam2nb.masks.regions import clean_masks
 
     logits = torch.full((1, 1, 16, 16), -5.0)
     logits[..., 3:5, 3:5] = 5.0
@@ -247,7 +247,7 @@ def test_a_small_object_is_no_island_of_itself():
 
 
 def test_tracked_masks_have_no_small_holes(model):
-    from sam2nb.predict.mask_ops import fill_small_holes
+    from sam2nb.masks.rle import fill_small_holes
 
     predictor = SAM2VideoPredictor(model, fill_hole_area=6, progress=False)
     session = predictor.init_state([frame(i) for i in range(4)])

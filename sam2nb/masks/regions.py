@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2nb.predict.mask_ops import drop_small_islands, fill_small_holes
+from sam2nb.masks.rle import drop_small_islands, fill_small_holes
 
 JUST_INSIDE = 0.1  # logit of a filled hole, as official
 JUST_OUTSIDE = -0.1  # logit of a dropped island

@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sam2nb.predict import crops, mask_ops
+from sam2nb.masks import rle as mask_ops
+from sam2nb.predict import crops
 from sam2nb.predict.enlarge import enlarge_masks
 
 DENSITIES = (0.0, 0.05, 0.5, 0.95, 1.0)
