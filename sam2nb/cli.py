@@ -94,7 +94,7 @@ def export(
     from sam2nb.weights.tables import export_checkpoint
 
     if naming == "huggingface" and not target.suffix:
-        from sam2nb.huggingface import Sam2Model
+        from sam2nb.huggingface.model import Sam2Model
 
         if dtype != "as stored":
             raise ValueError("a folder for transformers is written as stored; choose the precision when you load it")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sam2nb.build import build_sam2
-from sam2nb.huggingface import Sam2Config, Sam2Model, Sam2Processor, transformers_config
+from sam2nb.huggingface.model import Sam2Config, Sam2Model, Sam2Processor, transformers_config
 from sam2nb.model.layers import to_tokens
 from sam2nb.weights.checkpoint import load_checkpoint
 from sam2nb.weights.names import RULES, _pattern, is_hugging_face, to_hugging_face, to_official

@@ -63,7 +63,7 @@ class Sam2Processor:
     @classmethod
     def from_pretrained(cls, name: str) -> Sam2Processor:
         """The processor that goes with a checkpoint: a name, a Hugging Face id, a file or a folder."""
-        from sam2nb.huggingface import Sam2Config
+        from sam2nb.huggingface.model import Sam2Config
 
         return cls(Sam2Config.from_pretrained(name).image_size)
 

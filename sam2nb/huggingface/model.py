@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2nb.build import build_sam2, pick_dtype
-from sam2nb.hf_processor import PADDING, Sam2Inputs, Sam2Processor
+from sam2nb.huggingface.processor import PADDING, Sam2Inputs, Sam2Processor
 from sam2nb.model.sam2 import NO_OBJECT_LOGIT, SAM2
 from sam2nb.predict.precision import autocast_for
 from sam2nb.structures import MaskPrediction, Prompts
