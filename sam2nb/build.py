@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from sam2nb.compilation import compile_boxes
+from sam2nb.fast.compiled import compile_boxes
 from sam2nb.model.sam2 import SAM2
 from sam2nb.resources import resource_dir
 from sam2nb.weights.checkpoint import load_checkpoint
@@ -73,7 +73,7 @@ def load_model(
     dtype: what predictors compute in, torch.float32, torch.bfloat16 or torch.float16 (or their names); None or "auto"
         takes float32 on a CPU and the card's fast half precision on a GPU. Weights stay float32.
     image_size: side of the model's input, a multiple of 32; None as trained (1024, nano less).
-    compile: `torch.compile` the four large boxes; the first calls then take minutes (`sam2nb.compilation`).
+    compile: `torch.compile` the four large boxes; the first calls then take minutes (`sam2nb.fast.compiled`).
 
     Raises ValueError for an unknown name, OSError when no source can be reached.
     """

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam2nb.build import build_sam2, load_model, pick_device, pick_dtype
-from sam2nb.compilation import compile_boxes
+from sam2nb.fast.compiled import compile_boxes
 from sam2nb.model.sam2 import SAM2
 from sam2nb.weights.registry import find_checkpoint
 

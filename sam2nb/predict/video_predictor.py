@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sam2nb.build import build_sam2, load_model
-from sam2nb.compilation import compile_boxes
+from sam2nb.fast.compiled import compile_boxes
 from sam2nb.masks.regions import separate
 from sam2nb.media.images import masks_to_image
 from sam2nb.media.video import Prefetched, VideoEndedEarly, VideoLike, open_frames, with_bar

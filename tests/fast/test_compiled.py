@@ -4,7 +4,7 @@ import logging
 
 import torch
 
-from sam2nb.compilation import _with_a_way_back
+from sam2nb.fast.compiled import _with_a_way_back
 
 
 def test_the_first_failure_falls_back_for_good_and_is_told_once(caplog):
