@@ -20,8 +20,8 @@ _HOMES = {
     "load_model": "sam2nb.build",
     "build_sam2_video_predictor": "sam2nb.predict.video_predictor",
     "SAM2": "sam2nb.model.sam2",
-    "SAM2ImagePredictor": "sam2nb.predict.image_predictor",
-    "SAM2AutomaticMaskGenerator": "sam2nb.predict.mask_generator",
+    "SAM2ImagePredictor": "sam2nb.predict.image",
+    "SAM2AutomaticMaskGenerator": "sam2nb.predict.everything.generator",
     "SAM2VideoPredictor": "sam2nb.predict.video_predictor",
     "load_checkpoint": "sam2nb.weights.checkpoint",
     "save_checkpoint": "sam2nb.weights.checkpoint",
@@ -33,8 +33,8 @@ __all__ = [*_HOMES, "__version__"]
 if TYPE_CHECKING:
     from sam2nb.build import build_sam2, load_model
     from sam2nb.model.sam2 import SAM2
-    from sam2nb.predict.image_predictor import SAM2ImagePredictor
-    from sam2nb.predict.mask_generator import SAM2AutomaticMaskGenerator
+    from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
+    from sam2nb.predict.image import SAM2ImagePredictor
     from sam2nb.predict.video_predictor import SAM2VideoPredictor, build_sam2_video_predictor
     from sam2nb.weights.checkpoint import load_checkpoint, save_checkpoint
     from sam2nb.weights.download import download

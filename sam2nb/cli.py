@@ -198,7 +198,7 @@ def auto(
 ) -> None:
     """Segment everything in pictures; write COCO json, YOLO outlines, label maps, overlays."""
     from sam2nb.export import check_formats, save_formats
-    from sam2nb.predict.mask_generator import SAM2AutomaticMaskGenerator
+    from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     check_formats(wanted)

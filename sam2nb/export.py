@@ -18,7 +18,7 @@ from pycocotools import mask as coco
 from sam2nb.masks.rle import as_rle, place_rle, rle_from_mask
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.plotting import PALETTE
-from sam2nb.predict.records import BACKGROUND, Record, label_map, record_of_mask
+from sam2nb.predict.everything.records import BACKGROUND, Record, label_map, record_of_mask
 
 KEPT_IN_COCO = ("predicted_iou", "point_coords", "stability_score", "crop_box")
 FORMATS = ("coco", "yolo", "labels", "overlay")

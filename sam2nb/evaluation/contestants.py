@@ -69,8 +69,8 @@ class Ours:
     """This package."""
 
     def __init__(self, setting: Setting) -> None:
-        from sam2nb.predict.image_predictor import SAM2ImagePredictor
-        from sam2nb.predict.mask_generator import SAM2AutomaticMaskGenerator
+        from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
+        from sam2nb.predict.image import SAM2ImagePredictor
         from sam2nb.predict.video_predictor import SAM2VideoPredictor
 
         model = build_model(setting)

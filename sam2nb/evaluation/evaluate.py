@@ -208,7 +208,7 @@ def save_scores(path: str | Path, model: str, conditions: dict, *scores: ImageSc
 def _image_predictor(predictor: Any) -> Any:
     if hasattr(predictor, "set_image"):
         return predictor
-    from sam2nb.predict.image_predictor import SAM2ImagePredictor
+    from sam2nb.predict.image import SAM2ImagePredictor
 
     return SAM2ImagePredictor(predictor)
 

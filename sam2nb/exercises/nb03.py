@@ -10,7 +10,7 @@ from torchvision.ops import nms
 
 from sam2nb.masks.rle import stability_score
 from sam2nb.notebook import attempt, exercise
-from sam2nb.predict.records import filter_records
+from sam2nb.predict.everything.records import filter_records
 
 
 @exercise("03.stability")

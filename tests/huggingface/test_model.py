@@ -371,7 +371,7 @@ def test_wrong_calls_are_refused(pair, embeddings):
 @pytest.mark.genuine
 @torch.no_grad()
 def test_the_genuine_tiny_weights_answer_as_they_do_in_our_predictor(genuine_tiny, photo):
-    from sam2nb.predict.image_predictor import SAM2ImagePredictor
+    from sam2nb.predict.image import SAM2ImagePredictor
 
     box = [100, 20, 400, 290]
     model = Sam2Model.from_pretrained("facebook/sam2-hiera-tiny")

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from sam2nb.masks import rle as mask_ops
-from sam2nb.predict import crops
-from sam2nb.predict.enlarge import enlarge_masks
+from sam2nb.predict.everything import crops
+from sam2nb.predict.everything.upsample import enlarge_masks
 
 DENSITIES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
@@ -135,7 +135,7 @@ def test_the_size_of_a_strip_changes_no_bit(pixels, size_hw):
 
 
 def test_the_path_of_gpus_gives_the_same_masks(monkeypatch):
-    from sam2nb.predict import enlarge
+    from sam2nb.predict.everything import upsample as enlarge
 
     logits, size_hw = blobs(8), (150, 225)
     settings = {"threshold": 0.0, "offset": 1.0, "pixels_at_once": 50_000}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sam2nb.model.sam2 import SAM2
-from sam2nb.predict.image_predictor import LOGIT_CLAMP, SAM2ImagePredictor
+from sam2nb.predict.image import LOGIT_CLAMP, SAM2ImagePredictor
 from sam2nb.structures import Prompts
 
 # A batch is made of groups of so many points. On a CPU each group goes through the decoder alone: matrix kernels round

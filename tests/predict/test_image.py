@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sam2nb import SAM2ImagePredictor, build_sam2
-from sam2nb.predict.image_predictor import ImagePrediction
+from sam2nb.predict.image import ImagePrediction
 
 SIDE = 128
 

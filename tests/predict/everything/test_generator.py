@@ -9,12 +9,18 @@ import torch
 from sam2nb import export
 from sam2nb.build import build_sam2
 from sam2nb.masks.rle import as_rle, rle_from_mask
-from sam2nb.predict import mask_generator
-from sam2nb.predict.candidates import Candidates, clean_small_regions, concatenate, drop_duplicates, no_candidates
-from sam2nb.predict.mask_generator import SAM2AutomaticMaskGenerator
-from sam2nb.predict.point_search import ask_points
-from sam2nb.predict.records import filter_records, label_map, record_at
-from sam2nb.predict.tiles import join_tiles
+from sam2nb.predict.everything import generator as mask_generator
+from sam2nb.predict.everything.candidates import (
+    Candidates,
+    clean_small_regions,
+    concatenate,
+    drop_duplicates,
+    no_candidates,
+)
+from sam2nb.predict.everything.decode import ask_points
+from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
+from sam2nb.predict.everything.records import filter_records, label_map, record_at
+from sam2nb.predict.everything.tiles import join_tiles
 
 OPEN = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
 KEYS = ["segmentation", "area", "bbox", "predicted_iou", "point_coords", "stability_score", "crop_box"]
@@ -412,7 +418,7 @@ def test_peak_memory_sees_what_was_allocated_in_between():
 
 
 def test_from_pretrained_splits_what_is_the_model_s_from_what_is_the_generator_s(model, monkeypatch):
-    from sam2nb.predict import mask_generator
+    from sam2nb.predict.everything import generator as mask_generator
 
     asked = {}
     monkeypatch.setattr(mask_generator, "load_model", lambda name, **kwargs: asked.update(name=name, **kwargs) or model)
@@ -421,7 +427,7 @@ def test_from_pretrained_splits_what_is_the_model_s_from_what_is_the_generator_s
 
 
 def test_arrays_for_very_many_pixels_are_warned_about(model, picture, monkeypatch, caplog):
-    from sam2nb.predict import mask_generator
+    from sam2nb.predict.everything import generator as mask_generator
 
     monkeypatch.setattr(mask_generator, "LARGE_RESULT_BYTES", 1000)
     SAM2AutomaticMaskGenerator(model, points_per_side=1, **OPEN).generate(picture)

@@ -25,7 +25,7 @@ from sam2nb.build import load_model
 from sam2nb.masks.rle import place_rle
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
-from sam2nb.predict.candidates import (
+from sam2nb.predict.everything.candidates import (
     Candidates,
     clean_small_regions,
     concatenate,
@@ -35,12 +35,12 @@ from sam2nb.predict.candidates import (
     drop_empty,
     drop_unstable,
 )
-from sam2nb.predict.crops import Crop, check_point_grids, crop_layers, point_grids, tile_crops
-from sam2nb.predict.enlarge import enlarge_masks
-from sam2nb.predict.image_predictor import SAM2ImagePredictor
-from sam2nb.predict.point_search import ask_again, ask_points, keep_confident, plan_batches
-from sam2nb.predict.records import FORMS, Record, record_of
-from sam2nb.predict.tiles import join_tiles
+from sam2nb.predict.everything.crops import Crop, check_point_grids, crop_layers, point_grids, tile_crops
+from sam2nb.predict.everything.decode import ask_again, ask_points, keep_confident, plan_batches
+from sam2nb.predict.everything.records import FORMS, Record, record_of
+from sam2nb.predict.everything.tiles import join_tiles
+from sam2nb.predict.everything.upsample import enlarge_masks
+from sam2nb.predict.image import SAM2ImagePredictor
 
 SMALLEST_TILE = 64
 LARGE_RESULT_BYTES = 2 << 30  # from here on arrays instead of run lengths deserve a warning

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from sam2nb.masks.rle import Rle, clean_rle
-from sam2nb.predict.crops import is_cut_off
+from sam2nb.predict.everything.crops import is_cut_off
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from pycocotools import mask as coco
 from torch import Tensor
 
 from sam2nb.masks.rle import Rle, merge_rles
-from sam2nb.predict.candidates import Candidates, distinct
-from sam2nb.predict.crops import Box, is_cut_off
+from sam2nb.predict.everything.candidates import Candidates, distinct
+from sam2nb.predict.everything.crops import Box, is_cut_off
 
 AGREEMENT = 0.7  # IoU within the overlap from which two halves are one thing
 

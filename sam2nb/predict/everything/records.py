@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sam2nb.masks.rle import Rle, as_rle, box_xywh
-from sam2nb.predict.candidates import Candidates, distinct
+from sam2nb.predict.everything.candidates import Candidates, distinct
 
 Record = dict[str, Any]
 
