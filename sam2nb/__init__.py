@@ -18,11 +18,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "build_sam2": "sam2nb.build",
     "load_model": "sam2nb.build",
-    "build_sam2_video_predictor": "sam2nb.predict.video_predictor",
+    "build_sam2_video_predictor": "sam2nb.predict.video.predictor",
     "SAM2": "sam2nb.model.sam2",
     "SAM2ImagePredictor": "sam2nb.predict.image",
     "SAM2AutomaticMaskGenerator": "sam2nb.predict.everything.generator",
-    "SAM2VideoPredictor": "sam2nb.predict.video_predictor",
+    "SAM2VideoPredictor": "sam2nb.predict.video.predictor",
     "load_checkpoint": "sam2nb.weights.checkpoint",
     "save_checkpoint": "sam2nb.weights.checkpoint",
     "download": "sam2nb.weights.download",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
     from sam2nb.predict.image import SAM2ImagePredictor
-    from sam2nb.predict.video_predictor import SAM2VideoPredictor, build_sam2_video_predictor
+    from sam2nb.predict.video.predictor import SAM2VideoPredictor, build_sam2_video_predictor
     from sam2nb.weights.checkpoint import load_checkpoint, save_checkpoint
     from sam2nb.weights.download import download
     from sam2nb.weights.registry import CHECKPOINTS

@@ -71,7 +71,7 @@ class Ours:
     def __init__(self, setting: Setting) -> None:
         from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
         from sam2nb.predict.image import SAM2ImagePredictor
-        from sam2nb.predict.video_predictor import SAM2VideoPredictor
+        from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
         model = build_model(setting)
         if setting.compile:

@@ -221,7 +221,7 @@ def _video_predictor(predictor: Any) -> Any:
             f"this checkpoint cannot track: it has no weights for {', '.join(predictor.missing_parts)}; "
             "use sam2nb_nano or an official checkpoint"
         )
-    from sam2nb.predict.video_predictor import SAM2VideoPredictor
+    from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
     return SAM2VideoPredictor(predictor)
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from sam2nb.media.video import open_frames
 from sam2nb.predict import track_file
+from sam2nb.predict.video.predictor import FrameResult
 from sam2nb.predict.video_export import OverlayWriter, PaletteWriter, RleWriter, davis_palette, save_tracks
-from sam2nb.predict.video_predictor import FrameResult
 from tests.predict.test_video_predictor import frame, model  # noqa: F401  (a fixture)
 
 SIZE_HW = (40, 56)

@@ -15,10 +15,10 @@ import torch
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.media.video import iterate_frames
 from sam2nb.predict.prompts import ArrayLike
-from sam2nb.predict.video_session import ObjectId, VideoSession
+from sam2nb.predict.video.session import ObjectId, VideoSession
 
 if TYPE_CHECKING:
-    from sam2nb.predict.video_predictor import FrameResult, SAM2VideoPredictor
+    from sam2nb.predict.video.predictor import FrameResult, SAM2VideoPredictor
 
 MAX_PROMPTED = 8  # frames; a user who clicks for hours must not make every step slower
 

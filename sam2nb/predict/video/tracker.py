@@ -17,7 +17,7 @@ from sam2nb.media.images import to_video_input
 from sam2nb.model.memory_bank import MemoryChoice
 from sam2nb.model.sam2 import NO_OBJECT_LOGIT, SAM2
 from sam2nb.predict.precision import autocast_for
-from sam2nb.predict.video_session import FramePrompt, ObjectTrack, PendingAnswer, VideoSession, gather
+from sam2nb.predict.video.session import FramePrompt, ObjectTrack, PendingAnswer, VideoSession, gather
 from sam2nb.structures import FrameMemory, ImageFeatures, MaskPrediction, Prompts, Recollection
 
 LOGIT_CLAMP = 32.0  # an earlier answer that goes back in; as in training

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sam2nb.predict.prompts import ArrayLike, make_prompts
-from sam2nb.predict.video_session import FramePrompt
+from sam2nb.predict.video.session import FramePrompt
 
 MASK_THRESHOLD = 0.5  # a resized mask is inside from here on, as official
 

@@ -78,7 +78,7 @@ def test_a_forgetful_stream_gives_what_one_that_keeps_all_gives(predictor, monke
         return masks
 
     forgetful = play()
-    monkeypatch.setattr("sam2nb.predict.video_session.ObjectTrack.forget_before", lambda *_: None)
+    monkeypatch.setattr("sam2nb.predict.video.session.ObjectTrack.forget_before", lambda *_: None)
     assert all(torch.equal(a, b) for a, b in zip(forgetful, play(), strict=True))
 
 
