@@ -197,7 +197,7 @@ def auto(
     image_size: ImageSizeOption = None,
 ) -> None:
     """Segment everything in pictures; write COCO json, YOLO outlines, label maps, overlays."""
-    from sam2nb.export import check_formats, save_formats
+    from sam2nb.export.masks import check_formats, save_formats
     from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]

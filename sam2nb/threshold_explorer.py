@@ -17,7 +17,7 @@ import ipywidgets
 import numpy as np
 
 from sam2nb import plotting
-from sam2nb.export import draw_overlay
+from sam2nb.export.masks import draw_overlay
 from sam2nb.predict.everything.records import Record, filter_records
 from sam2nb.widgets import with_static_picture
 

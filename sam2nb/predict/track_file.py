@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sam2nb.export.tracks import save_tracks
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.video.predictor import SAM2VideoPredictor
 from sam2nb.predict.video.session import VideoSession
-from sam2nb.predict.video_export import save_tracks
 
 USUAL_FPS = 25.0
 

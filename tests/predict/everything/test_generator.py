@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sam2nb import export
 from sam2nb.build import build_sam2
+from sam2nb.export import masks as export
 from sam2nb.masks.rle import as_rle, rle_from_mask
 from sam2nb.predict.everything import generator as mask_generator
 from sam2nb.predict.everything.candidates import (
