@@ -9,9 +9,9 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
+from sam2nb.cli import track as track_file
 from sam2nb.export.tracks import OverlayWriter, PaletteWriter, RleWriter, davis_palette, save_tracks
 from sam2nb.media.video import open_frames
-from sam2nb.predict import track_file
 from sam2nb.predict.video.predictor import FrameResult
 from tests.predict.test_video_predictor import frame, model  # noqa: F401  (a fixture)
 

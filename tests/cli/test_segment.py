@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from sam2nb.build import build_sam2
 from sam2nb.cli import app
+from sam2nb.cli.segment import SegmentOrder, label_map, run_segment_order
 from sam2nb.notebook import data_dir
-from sam2nb.predict.segment_file import SegmentOrder, label_map, run_segment_order
 
 PHOTO = data_dir() / "photos" / "coffee.jpg"
 

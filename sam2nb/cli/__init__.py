@@ -168,7 +168,7 @@ def segment(
     image_size: ImageSizeOption = None,
 ) -> None:
     """Segment what clicks and boxes point at in one picture."""
-    from sam2nb.predict.segment_file import SegmentOrder, run_segment_order
+    from sam2nb.cli.segment import SegmentOrder, run_segment_order
 
     order = SegmentOrder(image, tuple(click or ()), tuple(exclude or ()), tuple(box or ()), all_masks)
     order.check(out, overlay)
@@ -242,7 +242,7 @@ def track(
     image_size: ImageSizeOption = None,
 ) -> None:
     """Track objects through a video: prompts on one frame, masks on all."""
-    from sam2nb.predict.track_file import TrackOrder, run_track_order
+    from sam2nb.cli.track import TrackOrder, run_track_order
 
     order = TrackOrder(video, tuple(click or ()), tuple(exclude or ()), tuple(box or ()), mask, frame)
     order.check(out, masks, rle)

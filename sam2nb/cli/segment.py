@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sam2nb.cli.track import numbers
 from sam2nb.media.images import to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
 from sam2nb.plotting import draw_masks
 from sam2nb.predict.image import SAM2ImagePredictor
-from sam2nb.predict.track_file import numbers
 
 MOST_LABELS = 255  # values of an 8-bit label map
 
