@@ -393,7 +393,7 @@ def test_formats_that_do_not_exist_are_named():
 
 
 def test_sliders_filter_the_records_and_redraw_the_picture(open_records, picture):
-    from sam2nb.threshold_explorer import ThresholdExplorer
+    from sam2nb.widgets.thresholds import ThresholdExplorer
 
     explorer = ThresholdExplorer(picture, open_records, pred_iou_thresh=0.0, stability_score_thresh=0.0)
     everything, before = explorer.kept, explorer._picture.value

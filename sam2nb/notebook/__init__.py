@@ -222,7 +222,7 @@ _CHECKERS: dict[str, Checker] = {}
 def exercise(name: str) -> Callable[[Checker], Checker]:
     """Register a checker for an exercise. It returns None when the answer is right, else one sentence: what differs.
 
-    Checkers of notebook NN live in sam2nb/exercises/nbNN.py and are named "NN.something".
+    Checkers of notebook NN live in sam2nb/notebook/exercises/nbNN.py and are named "NN.something".
     """
 
     def register(checker: Checker) -> Checker:
@@ -251,7 +251,7 @@ def check(name: str, answer: Any, **given: Any) -> None:
 
 def _checker(name: str) -> Checker:
     if name not in _CHECKERS:
-        module = f"sam2nb.exercises.nb{name.split('.')[0]}"
+        module = f"sam2nb.notebook.exercises.nb{name.split('.')[0]}"
         if importlib.util.find_spec(module) is not None:
             importlib.import_module(module)
     if name not in _CHECKERS:

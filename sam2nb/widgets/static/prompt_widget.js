@@ -1,4 +1,4 @@
-// A picture to click on: the browser side of sam2nb.widgets.PromptWidget.
+// A picture to click on: the browser side of sam2nb.widgets.prompt.PromptWidget.
 // The model (Python) owns the prompts; this file draws them and reports new ones. All coordinates are pixels of the
 // whole image, whatever the size on the screen.
 

@@ -19,7 +19,7 @@ import numpy as np
 from sam2nb import plotting
 from sam2nb.export.masks import draw_overlay
 from sam2nb.predict.everything.records import Record, filter_records
-from sam2nb.widgets import with_static_picture
+from sam2nb.widgets.prompt import with_static_picture
 
 LONGEST_SHOWN = 700  # pixels of the picture that travels to the browser
 NAMES = {

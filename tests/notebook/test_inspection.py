@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sam2nb.inspection import attention_shares, recording
 from sam2nb.model.attention import Attention
+from sam2nb.notebook.inspection import attention_shares, recording
 
 
 @pytest.mark.parametrize(("num_queries", "num_keys"), [(5, 40), (40, 5), (20, 30)])

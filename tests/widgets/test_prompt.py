@@ -12,7 +12,7 @@ from PIL import Image
 
 matplotlib.use("Agg")
 
-from sam2nb.widgets import Answer, BoxPrompt, PromptWidget, mask_finder
+from sam2nb.widgets.prompt import Answer, BoxPrompt, PromptWidget, mask_finder
 
 IMAGE = np.full((60, 80, 3), 90, np.uint8)
 
