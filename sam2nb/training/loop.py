@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from sam2nb.model.sam2 import SAM2
-from sam2nb.training.batches import generator
-from sam2nb.training.logs import RunLog
+from sam2nb.training.data.batches import generator
 from sam2nb.training.losses import total
-from sam2nb.training.state import MovingAverage, Progress, TrainingDiverged, load_state, save_state
-from sam2nb.training.steps import TrainingStep
+from sam2nb.training.run_log import RunLog
+from sam2nb.training.run_state import MovingAverage, Progress, TrainingDiverged, load_state, save_state
+from sam2nb.training.step import TrainingStep
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sam2nb.training.batches import StillBatch, clip_batch, generator, still_batch
-from sam2nb.training.compose import Materials
-from sam2nb.training.logs import RunLog
+from sam2nb.training.data.batches import StillBatch, clip_batch, generator, still_batch
+from sam2nb.training.data.compose import Materials
+from sam2nb.training.data.teacher import MEAN, STD
 from sam2nb.training.losses import true_iou
-from sam2nb.training.prompts import boxes_around, correct, first_clicks
-from sam2nb.training.steps import TrainingStep
-from sam2nb.training.teacher import MEAN, STD
+from sam2nb.training.run_log import RunLog
+from sam2nb.training.simulated_user import boxes_around, correct, first_clicks
+from sam2nb.training.step import TrainingStep
 
 PICTURES, CLIPS, FRAMES = 12, 6, 6
 COLOURS = np.array([[230, 159, 0], [86, 180, 233], [0, 158, 115], [204, 121, 167]], np.float32)

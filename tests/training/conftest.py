@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from sam2nb.build import build_sam2
-from sam2nb.training.compose import Materials
-from sam2nb.training.cutouts import CUTOUT_SIDE, CutOuts
-from sam2nb.training.teacher import ARRAYS, LabelledPhotos
+from sam2nb.training.data.compose import Materials
+from sam2nb.training.data.cutouts import CUTOUT_SIDE, CutOuts
+from sam2nb.training.data.teacher import ARRAYS, LabelledPhotos
 
 SIDE = 64
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from sam2nb.training.batches import clip_batch, still_batch
+from sam2nb.training.data.batches import clip_batch, still_batch
 from sam2nb.training.loop import make_optimiser, schedule, train
 from sam2nb.training.losses import total
-from sam2nb.training.state import TrainingDiverged, load_state
-from sam2nb.training.steps import TrainingStep
-from sam2nb.training.toy import likely_pixels
+from sam2nb.training.recipes.toy import likely_pixels
+from sam2nb.training.run_state import TrainingDiverged, load_state
+from sam2nb.training.step import TrainingStep
 
 STILLS = {"name": "stills", "steps": 6, "warmup": 2, "rounds": 2, "rates": {"": 1e-3}}
 CLIPS = {"name": "clips", "steps": 4, "warmup": 1, "frozen_encoder": True, "rates": {"memory": 1e-3, "obj_ptr": 1e-3}}

@@ -407,7 +407,7 @@ def test_sliders_filter_the_records_and_redraw_the_picture(open_records, picture
 
 
 def test_peak_memory_sees_what_was_allocated_in_between():
-    from sam2nb.peak_memory import PeakMemory
+    from sam2nb.evaluation.memory import PeakMemory
 
     with PeakMemory() as peak:
         np.ones(20_000_000)  # 160 MB, gone at once

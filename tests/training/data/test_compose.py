@@ -1,7 +1,7 @@
 import numpy as np
 
-from sam2nb.training.batches import clip_batch, crop_grid, generator, photo_still, sample, still_batch
-from sam2nb.training.compose import Path2D, compose_clip, compose_still, place
+from sam2nb.training.data.batches import clip_batch, crop_grid, generator, photo_still, sample, still_batch
+from sam2nb.training.data.compose import Path2D, compose_clip, compose_still, place
 
 
 def test_the_same_seed_composes_the_same_clip(materials):

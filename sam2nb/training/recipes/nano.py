@@ -20,16 +20,16 @@ from torch import Tensor, nn
 from sam2nb.build import build_sam2, compose_config, load_model
 from sam2nb.model.sam2 import SAM2
 from sam2nb.resources import resource_dir
-from sam2nb.training.batches import clip_batch, generator, still_batch
-from sam2nb.training.compose import Materials
-from sam2nb.training.cutouts import collect_cutouts, collect_textures, open_cutouts
-from sam2nb.training.logs import RunLog
+from sam2nb.training.data.batches import clip_batch, generator, still_batch
+from sam2nb.training.data.compose import Materials
+from sam2nb.training.data.cutouts import collect_cutouts, collect_textures, open_cutouts
+from sam2nb.training.data.sources import fetch, list_files
+from sam2nb.training.data.teacher import TEACHER_SIDE, LabelledPhotos, label_photos, open_labels
 from sam2nb.training.loop import train
-from sam2nb.training.sources import fetch, list_files
-from sam2nb.training.steps import TrainingStep
-from sam2nb.training.teacher import TEACHER_SIDE, LabelledPhotos, label_photos, open_labels
+from sam2nb.training.recipes.warm_start import warm_start_memory
+from sam2nb.training.run_log import RunLog
+from sam2nb.training.step import TrainingStep
 from sam2nb.training.validate import validate
-from sam2nb.training.warm_start import warm_start_memory
 from sam2nb.weights.checkpoint import save_checkpoint
 
 logger = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ from sam2nb.evaluation.datasets import LabelledClip, LabelledImages, SampleError
 from sam2nb.media.images import to_model_input
 from sam2nb.model.sam2 import SAM2
 from sam2nb.structures import ImageFeatures
-from sam2nb.training.batches import ClipBatch, StillBatch, shrink
+from sam2nb.training.data.batches import ClipBatch, StillBatch, shrink
 from sam2nb.training.loop import train
-from sam2nb.training.steps import TrainingStep
+from sam2nb.training.step import TrainingStep
 
 DECODER = ("sam_mask_decoder.", "sam_prompt_encoder.point_embeddings")
 MEMORY = ("memory_attention.", "memory_encoder.", "maskmem", "obj_ptr", "no_obj", "no_mem_embed", "mask_downsample")

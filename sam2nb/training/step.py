@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from sam2nb.model.sam2 import NO_OBJECT_LOGIT, SAM2
 from sam2nb.structures import ImageFeatures, MaskPrediction, Prompts, Recollection
-from sam2nb.training.batches import ClipBatch, StillBatch
+from sam2nb.training.data.batches import ClipBatch, StillBatch
 from sam2nb.training.losses import averaged, feature_loss, mask_losses
-from sam2nb.training.prompts import boxes_around, correct, first_clicks
+from sam2nb.training.simulated_user import boxes_around, correct, first_clicks
 
 POINTER_SPAN = 15  # the distance that the time code calls 1, as in a long clip
 FIRST_FRAME_PROMPTS = {"mask": 0.6, "box": 0.2, "click": 0.2}

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sam2nb.training import sources
-from sam2nb.training.cutouts import collect_cutouts, open_cutouts, read_cutout
-from sam2nb.training.pack import pack
-from sam2nb.training.sources import Source, fetch, list_files
-from sam2nb.training.teacher import open_labels
+from sam2nb.training.data import sources
+from sam2nb.training.data.cutouts import collect_cutouts, open_cutouts, read_cutout
+from sam2nb.training.data.pack import pack
+from sam2nb.training.data.sources import Source, fetch, list_files
+from sam2nb.training.data.teacher import open_labels
 
 GOOD = Source("good@1.0", "npm", "MIT", "A", photos=("package/*.png",), exclude=("*/bad*",))
 GONE = Source("gone", "apt", "CC0", "A")

@@ -1,6 +1,6 @@
 import torch
 
-from sam2nb.training.warm_start import Components, least_squares, warm_start_memory
+from sam2nb.training.recipes.warm_start import Components, least_squares, warm_start_memory
 
 
 def test_least_squares_finds_a_linear_map():

@@ -17,11 +17,11 @@ from PIL import Image
 from sam2nb.build import build_sam2
 from sam2nb.evaluation.datasets import LabelledImage, LabelledImages
 from sam2nb.model.sam2 import SAM2
-from sam2nb.training.batches import StillBatch
-from sam2nb.training.compose import Materials
-from sam2nb.training.cutouts import CUTOUT_SIDE, CutOuts
-from sam2nb.training.prompts import boxes_around
-from sam2nb.training.teacher import ARRAYS, MASK_SIDE, TEACHER_SIDE, LabelledPhotos
+from sam2nb.training.data.batches import StillBatch
+from sam2nb.training.data.compose import Materials
+from sam2nb.training.data.cutouts import CUTOUT_SIDE, CutOuts
+from sam2nb.training.data.teacher import ARRAYS, MASK_SIDE, TEACHER_SIDE, LabelledPhotos
+from sam2nb.training.simulated_user import boxes_around
 
 TINY_SIDE = 96
 CELL_HW = (256, 256)

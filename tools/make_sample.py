@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sam2nb.training.compose import Materials, compose_clip
-from sam2nb.training.cutouts import CutOuts
-from sam2nb.training.teacher import TEACHER_SIDE, LabelledPhotos, square
+from sam2nb.training.data.compose import Materials, compose_clip
+from sam2nb.training.data.cutouts import CutOuts
+from sam2nb.training.data.teacher import TEACHER_SIDE, LabelledPhotos, square
 
 STILL_HW, CLIP_HW = (384, 512), (240, 426)
 CLIP_FRAMES = 24

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from sam2nb.structures import ImageFeatures
-from sam2nb.training import teacher
-from sam2nb.training.teacher import label_photos, open_labels, square, view_box
+from sam2nb.training.data import teacher
+from sam2nb.training.data.teacher import label_photos, open_labels, square, view_box
 
 
 def test_the_first_view_is_everything_and_others_are_parts_that_stay_the_same():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sam2nb.build import load_model
-from sam2nb.training.nano import export, inherit, read_recipe
+from sam2nb.training.recipes.nano import export, inherit, read_recipe
 from sam2nb.weights.files import read_state_file
 from sam2nb.weights.registry import file_on_disk
 

@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 
 from sam2nb.evaluation.datasets import SampleError, open_clips, open_images
-from sam2nb.training.compose import compose_clip
-from sam2nb.training.finetune import ClipDraw, finetune, resize_masks
+from sam2nb.training.data.compose import compose_clip
+from sam2nb.training.recipes.finetune import ClipDraw, finetune, resize_masks
 
 
 def write(path, array, mode=None):

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2nb.training.cutouts import CutOuts
-from sam2nb.training.teacher import LabelledPhotos
+from sam2nb.training.data.cutouts import CutOuts
+from sam2nb.training.data.teacher import LabelledPhotos
 
 MIN_AREA = 0.0015  # of the picture: what is less visible is not asked for
 VISIBLE = 0.5  # alpha from which a pixel belongs to the object

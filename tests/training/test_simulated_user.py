@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sam2nb.training.prompts import EXCLUDE, INCLUDE, boxes_around, click_in, correct, first_clicks, largest_part
+from sam2nb.training.simulated_user import EXCLUDE, INCLUDE, boxes_around, click_in, correct, first_clicks, largest_part
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sam2nb.structures import ImageFeatures
-from sam2nb.training.compose import MAX_OBJECTS, Materials, compose_clip, compose_still, finish
-from sam2nb.training.teacher import TEACHER_SIDE, normalise
+from sam2nb.training.data.compose import MAX_OBJECTS, Materials, compose_clip, compose_still, finish
+from sam2nb.training.data.teacher import TEACHER_SIDE, normalise
 
 MASK_STRIDE = 4
 OBJECTS_PER_STILL = 3

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from sam2nb.training.cutouts import CUTOUT_SIDE, TEXTURE_SIDE
-from sam2nb.training.sources import MANIFEST_NAME, list_files
-from sam2nb.training.teacher import TEACHER_SIDE
+from sam2nb.training.data.cutouts import CUTOUT_SIDE, TEXTURE_SIDE
+from sam2nb.training.data.sources import MANIFEST_NAME, list_files
+from sam2nb.training.data.teacher import TEACHER_SIDE
 
 logger = logging.getLogger(__name__)
 
