@@ -1,22 +1,29 @@
-"""What travels between the boxes of SAM 2: frozen records, no logic.
+"""The records that travel between the boxes of SAM 2: frozen dataclasses, and the numbers they agree on.
 
-Shapes use one notation everywhere: B images or objects, N prompts or tokens, M masks, (h, w) the
-coarsest feature grid (one sixteenth of the model's input side S).
+Shapes use one notation everywhere: B images or objects, N prompts or tokens, M masks, (h, w) the coarsest feature
+grid (one sixteenth of the model's input side S).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+# Labels of points, as trained. A box is two points with the labels of its corners.
+PADDING_LABEL, EXCLUDE_LABEL, INCLUDE_LABEL = -1, 0, 1
+BOX_CORNER_LABELS = (2, 3)  # top left, bottom right
+MASK_LOGIT_CLAMP = 32.0  # as in training: low-resolution logits that go back in as a mask prompt
+NO_OBJECT_LOGIT = -1024.0  # mask logits of an object that is absent from the frame
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What the image encoder knows about B pictures, before any prompt or memory.
+    """Image-encoder output for B images.
 
     embedding: (B, 256, h, w), stride 16.
-    position: (1, 256, h, w), the sine code of that grid.
+    position: (1, 256, h, w), the sine position encoding of that grid.
     high_res: (B, 32, 4h, 4w) and (B, 64, 2h, 2w), already reduced for the mask decoder.
     """
 
@@ -27,26 +34,32 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What the user said about B objects.
+    """Prompts for B objects, in the model's coordinates.
 
     points: (B, N, 2) as (x, y) in pixels of the model's input, or None.
     labels: (B, N) integers: 1 include, 0 exclude, 2 and 3 the corners of a box, -1 padding.
-    masks: (B, 1, 4h, 4w) logits of an earlier answer, or None.
+    masks: (B, 1, 4h, 4w) logits of an earlier prediction, or None.
     """
 
     points: Tensor | None = None
     labels: Tensor | None = None
     masks: Tensor | None = None
 
+    @classmethod
+    def padding(cls, count: int, device: torch.device, masks: Tensor | None = None) -> Prompts:
+        """The prompt that says nothing, for `count` objects: one padding point each, as on tracked frames."""
+        labels = torch.full((count, 1), PADDING_LABEL, dtype=torch.int32, device=device)
+        return cls(torch.zeros(count, 1, 2, device=device), labels, masks)
+
 
 @dataclass(frozen=True)
 class MaskPrediction:
-    """M answers for each of B objects.
+    """M masks for each of B objects.
 
     logits: (B, M, 4h, 4w), positive inside the object.
-    iou: (B, M), the model's own estimate of its quality.
-    tokens: (B, M, 256), the decoder's summary of each answer (becomes the object pointer).
-    object_score: (B, 1), positive where the object is in the picture.
+    iou: (B, M), predicted IoU of each mask, 0 to 1.
+    tokens: (B, M, 256), the mask tokens after the decoder (the object pointer is made of one).
+    object_score: (B, 1), positive where the object is present.
     """
 
     logits: Tensor
@@ -57,12 +70,12 @@ class MaskPrediction:
 
 @dataclass(frozen=True)
 class FrameMemory:
-    """What is remembered of one object on one frame of a video.
+    """The memory of one object on one frame.
 
     features: (B, 64, h, w) in bfloat16, the memory encoder's map.
     pointer: (B, 256), the object pointer.
     object_score: (B, 1).
-    mask_logits: (B, 1, 4h, 4w), the answer itself.
+    mask_logits: (B, 1, 4h, 4w), the predicted mask.
     """
 
     features: Tensor
@@ -75,9 +88,9 @@ class FrameMemory:
 class Recollection:
     """The memories that one frame attends to, in order.
 
-    spatial: (features (B, 64, h, w), row of the time table) pairs.
+    spatial: (features (B, 64, h, w), row of the temporal position table) pairs.
     pointers: (pointer (B, 256), signed distance in frames) pairs.
-    pointer_span: the distance that the time code calls 1.
+    pointer_span: the distance in frames at which the time encoding reaches 1.
     """
 
     spatial: tuple[tuple[Tensor, int], ...]

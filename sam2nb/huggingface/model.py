@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from sam2nb.build import build_sam2, pick_dtype
 from sam2nb.huggingface.processor import PADDING, Sam2Inputs, Sam2Processor
-from sam2nb.model.sam2 import NO_OBJECT_LOGIT, SAM2
+from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
-from sam2nb.structures import MaskPrediction, Prompts
+from sam2nb.structures import NO_OBJECT_LOGIT, PADDING_LABEL, MaskPrediction, Prompts
 from sam2nb.weights.checkpoint import load_checkpoint, loaded_state
 from sam2nb.weights.download import download
 from sam2nb.weights.files import identify, read_state_file, write_state_file
@@ -31,7 +31,6 @@ from sam2nb.weights.registry import find_checkpoint
 __all__ = ["Sam2Config", "Sam2Inputs", "Sam2Model", "Sam2Output", "Sam2Processor"]
 
 BOX_CORNERS = (2, 3)
-PADDING_LABEL = -1
 # Trunk by size, in the words of transformers' Sam2HieraDetConfig.
 TRUNKS = {
     "tiny": {"width": 96, "heads": 1, "blocks": [1, 2, 7, 2], "global": [5, 7, 9], "grid": 7},

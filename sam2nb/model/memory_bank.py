@@ -12,8 +12,13 @@ the same frames in another order share a layout. The attended set is the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sam2nb.structures import FrameMemory, Recollection
 
 NUM_MASKMEM = 7  # rows in the table of ages: six ages of tracked frames and, last, "prompted"
 MAX_POINTERS = 16  # a frame's own pointer and those of fifteen others
@@ -98,3 +103,41 @@ def forgettable(
     stale = {other for other in tracked if other < oldest}
     kept = set(closest_prompted(frame + 1, prompted, max_prompted))
     return {other for other in prompted if other < oldest and other not in kept}, stale
+
+
+@dataclass
+class MemoryBank:
+    """Memories of one object by frame: `prompted` ones stay conditions for good, `tracked` ones are the model's own."""
+
+    prompted: dict[int, FrameMemory] = field(default_factory=dict)
+    tracked: dict[int, FrameMemory] = field(default_factory=dict)
+
+    def __getitem__(self, frame: int) -> FrameMemory:
+        return self.prompted[frame] if frame in self.prompted else self.tracked[frame]
+
+    def get(self, frame: int) -> FrameMemory | None:
+        """The memory of a frame, None where there is none."""
+        return self.prompted.get(frame) or self.tracked.get(frame)
+
+    def forget_before(self, frame: int, max_prompted: int | None) -> None:
+        """Drop what cannot be read again when tracking goes on forwards from `frame`."""
+        old_prompted, old_tracked = forgettable(frame, self.prompted, self.tracked, max_prompted=max_prompted)
+        for other in old_prompted:
+            del self.prompted[other]
+        for other in old_tracked:
+            del self.tracked[other]
+
+
+def recollect(banks: Iterable[MemoryBank], choice: MemoryChoice) -> Recollection:
+    """The chosen memories of B objects, stacked for the model."""
+    banks = list(banks)
+
+    def stack(frame: int, part: str) -> Tensor:
+        tensors = [getattr(bank[frame], part) for bank in banks]
+        return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+
+    return Recollection(
+        spatial=tuple((stack(frame, "features"), row) for frame, row in choice.spatial),
+        pointers=tuple((stack(frame, "pointer"), distance) for frame, distance in choice.pointers),
+        pointer_span=choice.pointer_span,
+    )

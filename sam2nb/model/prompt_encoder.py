@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from sam2nb.model.layers import LayerNorm2d
 from sam2nb.model.positional import RandomFourier
-from sam2nb.structures import Prompts
+from sam2nb.structures import PADDING_LABEL, Prompts
 
 PIXEL_CENTRE = 0.5  # a click on pixel 7 means the middle of pixel 7
 NUM_POINT_KINDS = 4  # exclude, include, top-left corner, bottom-right corner
-PADDING_LABEL = -1
 
 
 class PromptEncoder(nn.Module):

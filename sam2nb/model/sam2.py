@@ -17,10 +17,9 @@ from sam2nb.model.memory_attention import MemoryAttention
 from sam2nb.model.memory_bank import MAX_POINTERS, NUM_MASKMEM
 from sam2nb.model.memory_encoder import MemoryEncoder
 from sam2nb.model.positional import sine_code, time_code
-from sam2nb.model.prompt_encoder import PADDING_LABEL, PromptEncoder
+from sam2nb.model.prompt_encoder import PromptEncoder
 from sam2nb.structures import ImageFeatures, MaskPrediction, Prompts, Recollection
 
-NO_OBJECT_LOGIT = -1024.0  # mask logits of an object that is not in the picture
 MASK_PROMPT_SCALE, MASK_PROMPT_BIAS = 20.0, -10.0  # a given mask becomes logits of +-10; as trained
 MEMORY_SCALE, MEMORY_BIAS = 20.0, -10.0  # the memory encoder reads probabilities stretched to -10..10
 
@@ -145,12 +144,8 @@ class SAM2(nn.Module):
         logits = F.interpolate(
             mask * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS, scale_factor=0.25, mode="bilinear", antialias=True
         )
-        nothing = Prompts(
-            points=mask.new_zeros(len(mask), 1, 2),
-            labels=torch.full((len(mask), 1), PADDING_LABEL, dtype=torch.int32, device=mask.device),
-            masks=self.mask_downsample(mask),
-        )
-        drawn = self.predict_masks(features.embedding, features.high_res, nothing, multimask=False)
+        prompts = Prompts.padding(len(mask), mask.device, masks=self.mask_downsample(mask))
+        drawn = self.predict_masks(features.embedding, features.high_res, prompts, multimask=False)
         token = drawn.tokens[:, 0]
         visible = mask.flatten(1).any(dim=1, keepdim=True).to(mask.dtype)
         object_score = visible * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS

@@ -20,9 +20,8 @@ from sam2nb.media.images import ImageLike, masks_to_image, to_model_input, to_rg
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
 from sam2nb.predict.prompts import ArrayLike, make_prompts
-from sam2nb.structures import ImageFeatures, MaskPrediction, Prompts
+from sam2nb.structures import MASK_LOGIT_CLAMP, ImageFeatures, MaskPrediction, Prompts
 
-LOGIT_CLAMP = 32.0  # as in training
 IMAGES_AT_ONCE = 4  # on a GPU; one by one on a CPU, which is no slower there and lighter
 
 
@@ -223,7 +222,7 @@ class SAM2ImagePredictor:
         if self.max_hole_area > 0 or self.max_sprinkle_area > 0:
             self._clean(full)
         masks = full if return_logits else full > self.mask_threshold
-        low = answer.logits.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
+        low = answer.logits.clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
         arrays = (masks, answer.iou.cpu().numpy(), low.cpu().numpy())
         if len(masks) == 1:
             arrays = tuple(array[0] for array in arrays)

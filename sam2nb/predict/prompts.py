@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2nb.structures import Prompts
+from sam2nb.structures import BOX_CORNER_LABELS, EXCLUDE_LABEL, INCLUDE_LABEL, PADDING_LABEL, Prompts
 
-BOX_CORNER_LABELS = (2, 3)
-POINT_LABELS = (-1, 0, 1)  # padding, exclude, include
+POINT_LABELS = (PADDING_LABEL, EXCLUDE_LABEL, INCLUDE_LABEL)
 log = logging.getLogger(__name__)
 
 ArrayLike = np.ndarray | Tensor | Sequence
@@ -138,7 +137,7 @@ def _check_mask(mask_input: ArrayLike | None, side: int) -> Tensor | None:
 def _warn_outside(points: np.ndarray, labels: np.ndarray, size_hw: tuple[int, int]) -> None:
     height, width = size_hw
     x, y = points[..., 0], points[..., 1]
-    outside = ((x < 0) | (y < 0) | (x > width) | (y > height)) & (labels != -1)
+    outside = ((x < 0) | (y < 0) | (x > width) | (y > height)) & (labels != PADDING_LABEL)
     if outside.any():
         log.warning(
             "%d coordinates lie outside the image of %gx%g (width x height), the first is %s; they are used as given",

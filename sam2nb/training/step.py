@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam2nb.model.sam2 import NO_OBJECT_LOGIT, SAM2
-from sam2nb.structures import ImageFeatures, MaskPrediction, Prompts, Recollection
+from sam2nb.model.sam2 import SAM2
+from sam2nb.structures import NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Prompts, Recollection
 from sam2nb.training.data.batches import ClipBatch, StillBatch
 from sam2nb.training.losses import averaged, feature_loss, mask_losses
 from sam2nb.training.simulated_user import boxes_around, correct, first_clicks

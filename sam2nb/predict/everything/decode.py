@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from sam2nb.model.sam2 import SAM2
-from sam2nb.predict.image import LOGIT_CLAMP, SAM2ImagePredictor
-from sam2nb.structures import Prompts
+from sam2nb.predict.image import SAM2ImagePredictor
+from sam2nb.structures import MASK_LOGIT_CLAMP, Prompts
 
 # A batch is made of groups of so many points. On a CPU each group goes through the decoder alone: matrix kernels round
 # differently for other sizes, and the size of a batch must change no result. Four at a time are fastest there anyway.
@@ -81,7 +81,7 @@ def ask_again(predictor: SAM2ImagePredictor, answers: Answers, at_once: int) -> 
     parts = []
     for start in range(0, len(answers), at_once):
         batch = slice(start, start + at_once)
-        masks = answers.logits[batch, None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
+        masks = answers.logits[batch, None].clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
         parts.append(_ask(predictor, answers.points[batch], masks, multimask=False))
     return _concatenate(parts)
 

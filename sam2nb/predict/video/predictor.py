@@ -24,12 +24,13 @@ from sam2nb.masks.regions import separate
 from sam2nb.media.images import masks_to_image
 from sam2nb.media.video import Prefetched, VideoEndedEarly, VideoLike, open_frames, with_bar
 from sam2nb.model.memory_bank import MemoryChoice
-from sam2nb.model.sam2 import NO_OBJECT_LOGIT, SAM2
+from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.prompts import ArrayLike
 from sam2nb.predict.video.prompts import join_points, read_mask, read_points
 from sam2nb.predict.video.session import FramePrompt, ObjectId, ObjectTrack, PendingAnswer, VideoSession
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream
 from sam2nb.predict.video.tracker import VideoSteps
+from sam2nb.structures import NO_OBJECT_LOGIT
 from sam2nb.weights.checkpoint import video_refusal
 
 log = logging.getLogger(__name__)

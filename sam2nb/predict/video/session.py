@@ -6,15 +6,15 @@ session can be looked at, copied, or changed by hand: `del session.objects[2]` r
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from sam2nb.media.video import FrameSource
-from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryChoice, choose_memories, forgettable
-from sam2nb.structures import FrameMemory, ImageFeatures, Recollection
+from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryBank, MemoryChoice, choose_memories
+from sam2nb.structures import FrameMemory, ImageFeatures
 
 ObjectId = Hashable
 
@@ -38,29 +38,6 @@ class PendingAnswer:
     pointer: Tensor
     object_score: Tensor
     mask_logits: Tensor
-
-
-@dataclass
-class MemoryBank:
-    """Memories of one object by frame: `prompted` ones stay conditions for good, `tracked` ones are the model's own."""
-
-    prompted: dict[int, FrameMemory] = field(default_factory=dict)
-    tracked: dict[int, FrameMemory] = field(default_factory=dict)
-
-    def __getitem__(self, frame: int) -> FrameMemory:
-        return self.prompted[frame] if frame in self.prompted else self.tracked[frame]
-
-    def get(self, frame: int) -> FrameMemory | None:
-        """The memory of a frame, None where there is none."""
-        return self.prompted.get(frame) or self.tracked.get(frame)
-
-    def forget_before(self, frame: int, max_prompted: int | None) -> None:
-        """Drop what cannot be read again when tracking goes on forwards from `frame`."""
-        old_prompted, old_tracked = forgettable(frame, self.prompted, self.tracked, max_prompted=max_prompted)
-        for other in old_prompted:
-            del self.prompted[other]
-        for other in old_tracked:
-            del self.tracked[other]
 
 
 @dataclass
@@ -133,18 +110,3 @@ class VideoSession:
             num_maskmem=self.num_maskmem,
             max_prompted=self.max_prompted,
         )
-
-
-def gather(banks: Iterable[MemoryBank], choice: MemoryChoice) -> Recollection:
-    """The chosen memories of B objects, stacked for the model."""
-    banks = list(banks)
-
-    def stack(frame: int, part: str) -> Tensor:
-        tensors = [getattr(bank[frame], part) for bank in banks]
-        return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-
-    return Recollection(
-        spatial=tuple((stack(frame, "features"), row) for frame, row in choice.spatial),
-        pointers=tuple((stack(frame, "pointer"), distance) for frame, distance in choice.pointers),
-        pointer_span=choice.pointer_span,
-    )

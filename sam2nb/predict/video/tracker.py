@@ -14,13 +14,20 @@ from torch import Tensor
 
 from sam2nb.masks.regions import clean_masks
 from sam2nb.media.images import to_video_input
-from sam2nb.model.memory_bank import MemoryChoice
-from sam2nb.model.sam2 import NO_OBJECT_LOGIT, SAM2
+from sam2nb.model.memory_bank import MemoryChoice, recollect
+from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
-from sam2nb.predict.video.session import FramePrompt, ObjectTrack, PendingAnswer, VideoSession, gather
-from sam2nb.structures import FrameMemory, ImageFeatures, MaskPrediction, Prompts, Recollection
+from sam2nb.predict.video.session import FramePrompt, ObjectTrack, PendingAnswer, VideoSession
+from sam2nb.structures import (
+    MASK_LOGIT_CLAMP,
+    NO_OBJECT_LOGIT,
+    FrameMemory,
+    ImageFeatures,
+    MaskPrediction,
+    Prompts,
+    Recollection,
+)
 
-LOGIT_CLAMP = 32.0  # an earlier answer that goes back in; as in training
 FEW_POINTS = 1  # with so few points (a box is two) the prompt is ambiguous: three masks, the best is kept
 
 
@@ -40,9 +47,9 @@ class VideoSteps:
         """Objects whose memories lie on the same frames answer as one batch, and the answers become memories."""
         features = self._features(session, frame)
         with autocast_for(self.model):
-            conditioned = self.model.recall(features, gather([track.bank for track in tracks], choice))
+            conditioned = self.model.recall(features, recollect([track.bank for track in tracks], choice))
             prediction = self._predict(
-                features, conditioned, _no_prompts(len(tracks), self.model.device), multimask=True
+                features, conditioned, Prompts.padding(len(tracks), self.model.device), multimask=True
             )
             pointer = self.model.object_pointer(prediction.tokens[:, 0], prediction.object_score)
             large = self._enlarge(prediction.logits)
@@ -72,13 +79,13 @@ class VideoSteps:
         """A frame that tracking has passed is seen with its memories, in the direction in which it was passed."""
         if frame not in track.directions or not track.bank.prompted:
             return None
-        return gather([track.bank], session.choose(track, frame, track.directions[frame]))
+        return recollect([track.bank], session.choose(track, frame, track.directions[frame]))
 
     def _earlier_logits(self, track: ObjectTrack, frame: int) -> Tensor | None:
         earlier = track.answer_at(frame)
         if earlier is None:
             return None
-        return earlier.mask_logits.to(self.model.device).clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
+        return earlier.mask_logits.to(self.model.device).clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
 
     @torch.no_grad()
     def memorize_prompt(self, session: VideoSession, frame: int, answer: PendingAnswer) -> FrameMemory:
@@ -111,12 +118,6 @@ class VideoSteps:
         """(B, 1, S/4, S/4) -> (B, 1, S, S)"""
         side = self.model.image_size
         return F.interpolate(logits.float(), (side, side), mode="bilinear", align_corners=False)
-
-
-def _no_prompts(count: int, device: torch.device) -> Prompts:
-    """What the decoder gets on a tracked frame: one padding point per object, as trained."""
-    labels = torch.full((count, 1), -1, dtype=torch.int32, device=device)
-    return Prompts(torch.zeros(count, 1, 2, device=device), labels)
 
 
 def _own_row(memory: FrameMemory, row: int, count: int) -> FrameMemory:

@@ -10,7 +10,8 @@ import sam2nb.predict.video.predictor as module
 from sam2nb import SAM2VideoPredictor, build_sam2, build_sam2_video_predictor
 from sam2nb.media.video import FrameList
 from sam2nb.media.video_file import VideoEndedEarly
-from sam2nb.predict.video.session import MemoryBank, ObjectTrack
+from sam2nb.model.memory_bank import MemoryBank
+from sam2nb.predict.video.session import ObjectTrack
 from tests.reference import scramble
 
 SIZE_HW = (40, 56)
