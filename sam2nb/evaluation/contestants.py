@@ -139,7 +139,7 @@ class Transformers:
     def __init__(self, setting: Setting) -> None:
         import transformers
 
-        from sam2nb.huggingface.model import Sam2Config, Sam2Model
+        from sam2nb.huggingface import Sam2Config, Sam2Model
 
         ours = Sam2Model(Sam2Config(find_checkpoint(setting.model).config, setting.image_size))
         ours.sam2.load_state_dict(build_model(setting).state_dict())

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sam2nb.weights.names import is_hugging_face, to_official
+from sam2nb.weights.registry import TRUNKS, config_of
 
 WRITABLE = (".pt", ".safetensors")
 # What only video needs: with all of it missing, a model still does pictures.
@@ -36,8 +37,6 @@ VIDEO_PARTS = (
     "obj_ptr_tpos_proj",
     "sam_mask_decoder.pred_obj_score_head",
 )
-TRUNKS = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}  # by (width, blocks)
-CONFIG_LETTERS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 GENERATION_2_1_PARTS = ("no_obj_embed_spatial", "obj_ptr_tpos_proj")
 GENERATION_MARK = "no_obj_embed_spatial"  # 2.1 has it, 2.0 does not
 
@@ -78,14 +77,15 @@ class Identity:
 
     @property
     def size(self) -> str | None:
-        return TRUNKS.get((self.width, self.blocks))
+        """tiny, small, base_plus or large; None for a trunk that is not Meta's."""
+        return next((s for s, t in TRUNKS.items() if (t.width, t.blocks) == (self.width, self.blocks)), None)
 
     @property
     def config(self) -> str | None:
         """The configuration that fits, or None for a trunk that has none."""
         if self.size is None:
             return self.noted_config
-        return f"{'sam2' if self.generation == '2.0' else 'sam2.1'}_hiera_{CONFIG_LETTERS[self.size]}"
+        return config_of(self.generation or "2.1", self.size)
 
     def __str__(self) -> str:
         trunk = f"hiera {self.size}" if self.size else f"the trunk of {self.noted_config or 'nobody we know'}"

@@ -89,13 +89,14 @@ FOURIER_COPY = "prompt_encoder.shared_embedding.positional_embedding"
 FOURIER = "shared_image_embedding.positional_embedding"
 
 
-def _pattern(template: str) -> re.Pattern[str]:
+def to_pattern(template: str) -> re.Pattern[str]:
+    """The regular expression of one side of a rule: its {wildcards} match, everything else is literal."""
     parts = re.split(r"\{(\w+)\}", template)
     return re.compile("".join(f"(?P<{p}>{WILDCARDS[p]})" if i % 2 else re.escape(p) for i, p in enumerate(parts)))
 
 
-_FROM_OFFICIAL = [(_pattern(official), theirs) for official, theirs in RULES]
-_TO_OFFICIAL = [(_pattern(theirs), official) for official, theirs in RULES]
+_FROM_OFFICIAL = [(to_pattern(official), theirs) for official, theirs in RULES]
+_TO_OFFICIAL = [(to_pattern(theirs), official) for official, theirs in RULES]
 
 
 def _rename(name: str, rules: list[tuple[re.Pattern[str], str]]) -> str:

@@ -17,8 +17,28 @@ from sam2nb.resources import PACKAGE, resource_dir
 FOLDER_VARIABLE = "SAM2NB_CHECKPOINTS"
 META_SERVER = "https://dl.fbaipublicfiles.com/segment_anything_2"
 RELEASES = {"2.0": "072824", "2.1": "092824"}
+PREFIXES = {"2.0": "sam2", "2.1": "sam2.1"}
 SUFFIXES = (".pt", ".safetensors")
 IMAGE_ONLY_NAME = "sam2_hiera_tiny_image"  # what the package registry can give
+
+
+class Trunk(NamedTuple):
+    """One of Meta's four trunks, as far as tensors and names tell them apart (all of it is in `configs/trunk/`).
+
+    letter: in the name of its configuration. width: channels of the first stage. blocks: of all stages together.
+    """
+
+    letter: str
+    width: int
+    blocks: int
+
+
+TRUNKS = {  # by the size in a checkpoint's name
+    "tiny": Trunk("t", 96, 12),
+    "small": Trunk("s", 96, 16),
+    "base_plus": Trunk("b+", 112, 24),
+    "large": Trunk("l", 144, 48),
+}
 
 
 class Published(NamedTuple):
@@ -55,13 +75,17 @@ class Checkpoint:
         return tuple(a for a in (self.config, self.hugging_face) if a and a != self.name)
 
 
+def config_of(generation: str, size: str) -> str:
+    """The configuration of an official model: ("2.1", "base_plus") -> "sam2.1_hiera_b+"."""
+    return f"{PREFIXES[generation]}_hiera_{TRUNKS[size].letter}"
+
+
 def _meta(generation: str, size: str, parameters: int, *numbers: float) -> Checkpoint:
-    prefix = "sam2" if generation == "2.0" else "sam2.1"
+    prefix = PREFIXES[generation]
     name = f"{prefix}_hiera_{size}"
-    letter = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}[size]
     return Checkpoint(
         name=name,
-        config=f"{prefix}_hiera_{letter}",
+        config=config_of(generation, size),
         generation=generation,
         size=size,
         parameters=parameters,
