@@ -120,7 +120,7 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on labelled pictures (IoU by box and clicks) and clips (J&F)."""
     from sam2nb.evaluation.datasets import open_clips, open_images
-    from sam2nb.evaluation.evaluate import evaluate_images, evaluate_video, save_scores
+    from sam2nb.evaluation.protocols import evaluate_images, evaluate_video, save_scores
 
     pictures = open_images(images, min_area=min_area) if images or not clips else None
     videos = open_clips(clips) if clips else None

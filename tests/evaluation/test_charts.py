@@ -1,4 +1,4 @@
-"""What the comparison's charts compute."""
+"""The numbers behind the comparison charts."""
 
 import matplotlib.pyplot as plt
 import pytest
@@ -15,11 +15,11 @@ from sam2nb.evaluation.charts import cost_gain_chart, pareto_front, per_object_c
         ([1, 1], [5, 6], [1]),
     ],
 )
-def test_the_front_is_what_nothing_beats_in_both(cost, gain, front):
+def test_the_front_holds_the_choices_that_no_other_beats_in_both(cost, gain, front):
     assert pareto_front(cost, gain) == front
 
 
-def test_charts_draw_every_choice():
+def test_charts_plot_every_choice():
     ax = cost_gain_chart(["a", "b"], [1, 2], [3, 2], "seconds", "IoU")
     assert {text.get_text() for text in ax.texts} == {"a", "b"}
     shared, alone = per_object_chart(1.0, 0.25, most=4).lines

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from sam2nb.evaluation.datasets import LabelledClip, LabelledImages, SampleError
+from sam2nb.evaluation.samples import LabelledClip, LabelledImages, SampleError
 from sam2nb.media.images import to_model_input
 from sam2nb.model.sam2 import SAM2
 from sam2nb.structures import ImageFeatures

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam2nb.build import build_sam2
-from sam2nb.evaluation.datasets import LabelledImage, LabelledImages
+from sam2nb.evaluation.samples import LabelledImage, LabelledImages
 from sam2nb.model.sam2 import SAM2
 from sam2nb.training.data.batches import StillBatch
 from sam2nb.training.data.compose import Materials

@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sam2nb.evaluation.datasets import SampleError, open_clips, open_images
+from sam2nb.evaluation.datasets import open_clips, open_images
+from sam2nb.evaluation.samples import SampleError
 from sam2nb.training.data.compose import compose_clip
 from sam2nb.training.recipes.finetune import ClipDraw, finetune, resize_masks
 

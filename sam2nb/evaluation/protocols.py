@@ -1,19 +1,19 @@
-"""Accuracy of a model on labelled pictures and clips, prompted as the papers do.
+"""Evaluation protocols of the papers: boxes and simulated clicks on images, J&F on clips.
 
-Images (SAM 2, arXiv 2408.00714, section 6; SAM, arXiv 2304.02643, section 7.1). Per object:
+Images (SAM 2, arXiv 2408.00714, section 6; SAM, arXiv 2304.02643, section 7.1). For every object:
 
-- box: the tight box around the true mask, one answer.
-- click 1: the pixel deepest inside the true mask; of the three answers the one with the highest *predicted* IoU.
-- click k: one more click in the middle of the largest error (`next_click`). All clicks so far and the logits of the
-  last answer go in, one answer comes out. An object whose mask is already perfect keeps its score.
+- box: the tight box around the true mask, single-mask output.
+- click 1: the pixel deepest inside the true mask; of the three masks, the one with the highest *predicted* IoU.
+- click k: one more click in the middle of the largest error (`next_click`). The prompt is all clicks so far and the
+  logits of the last mask; single-mask output. An object whose mask is already perfect keeps its score.
 
-Scores are IoUs averaged over objects (not over pictures), from masks at the picture's own size. As a yardstick: the
-genuine SAM 2 tiny weights in Meta's own package score so on 192 objects (larger than 32x32) of 50 COCO val2017 stills:
-box 0.843, clicks 1 / 2 / 3 / 5: 0.657 / 0.799 / 0.854 / 0.891.
+Scores are IoUs averaged over objects (not over images), from masks at the size of the image. For comparison: the
+genuine SAM 2 tiny weights in Meta's own package, on 192 objects (larger than 32x32) of 50 COCO val2017 images, score
+0.843 with the box and 0.657 / 0.799 / 0.854 / 0.891 with 1 / 2 / 3 / 5 clicks.
 
-Videos (semi-supervised, as DAVIS and SA-V): the true mask (or a box, or a click) of each object on the first annotated
-frame that shows it, J&F per object over the annotated frames after it, without the last one, as DAVIS leaves it out;
-then the mean over the objects of all clips.
+Videos (semi-supervised, as in DAVIS and SA-V): the prompt is the true mask of an object (or a box, or a click) on the
+first annotated frame that shows it. J&F is taken per object over the annotated frames after it, without the last one,
+which DAVIS leaves out as well; then averaged over the objects of all clips.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from sam2nb.evaluation.datasets import LabelledClip, LabelledImages, SampleError
 from sam2nb.evaluation.metrics import Click, JAndF, j_and_f, mask_iou, next_click
+from sam2nb.evaluation.samples import LabelledClip, LabelledImages, SampleError
 
 CLICKS = (1, 2, 3, 5)
 PROMPTS = ("mask", "box", "click")
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass
 class ImageScores:
-    """IoU of every object: by box, and after k clicks; what had to be left out is in `problems`."""
+    """IoU of every object: with its box, and after k clicks; `problems` names the samples that were left out."""
 
     source: str
     box: list[float] = field(default_factory=list)
@@ -49,10 +49,11 @@ class ImageScores:
 
     @property
     def objects(self) -> int:
+        """The number of objects scored."""
         return max([len(self.box), *map(len, self.clicks.values())], default=0)
 
     def mean(self) -> dict[str, float]:
-        """{"box": 0.84, "clicks_1": 0.66, …}, nan where nothing could be measured"""
+        """Means over objects, {"box": 0.84, "clicks_1": 0.66, …}; nan if no object could be scored."""
         means = {"box": self.box} if self.box or not self.clicks else {}
         means |= {f"clicks_{k}": values for k, values in self.clicks.items()}
         return {name: float(np.mean(values)) if values else float("nan") for name, values in means.items()}
@@ -60,14 +61,14 @@ class ImageScores:
 
 @dataclass
 class VideoScores:
-    """J&F of every object by clip and id; what had to be left out is in `problems`."""
+    """J&F of every object, by "clip/id"; `problems` names the clips that were left out."""
 
     prompt: str
     objects: dict[str, JAndF] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def mean(self) -> JAndF:
-        """Mean over objects, nan where nothing could be measured."""
+        """Means over objects; nan if no object could be scored."""
         if not self.objects:
             return JAndF(float("nan"), float("nan"), float("nan"))
         return JAndF(*np.mean(list(self.objects.values()), axis=0).tolist())
@@ -76,13 +77,16 @@ class VideoScores:
 def evaluate_images(
     predictor: Any, images: LabelledImages, *, clicks: Sequence[int] = CLICKS, box: bool = True, progress: bool = True
 ) -> ImageScores:
-    """Score an image predictor by box and by simulated clicks.
+    """Score an image predictor with boxes and simulated clicks.
 
-    predictor: anything with `set_image` and `predict` as SAM2ImagePredictor has them, or a SAM2 model.
-    clicks: after how many clicks to note the IoU.
+    predictor: a SAM2 model, or any object with the `set_image` and `predict` of SAM2ImagePredictor.
+    clicks: the numbers of clicks after which the IoU is recorded.
+    box: whether to score the box prompt as well.
+
+    Raises ValueError for a number of clicks below 1. Samples that cannot be read are listed in `problems` instead.
     """
     if any(k < 1 for k in clicks):
-        raise ValueError(f"clicks={tuple(clicks)!r}: counts start at 1")
+        raise ValueError(f"clicks must be 1 or more, got {tuple(clicks)!r}")
     predictor = _image_predictor(predictor)
     scores = ImageScores(images.source, clicks={k: [] for k in sorted(clicks)})
     for name in tqdm(images.names, desc="images", disable=not progress, leave=False):
@@ -94,26 +98,29 @@ def evaluate_images(
         predictor.set_image(sample.image)
         for truth in sample.masks:
             if box:
-                scores.box.append(box_iou_of(predictor, truth))
+                scores.box.append(box_iou(predictor, truth))
             for k, iou in click_ious(predictor, truth, max(clicks, default=0)).items():
                 if k in scores.clicks:
                     scores.clicks[k].append(iou)
     return scores
 
 
-def box_iou_of(predictor: Any, truth: NDArray[np.bool_]) -> float:
-    """IoU of the answer to the tight box around `truth` (the picture must be set)."""
+def box_iou(predictor: Any, truth: NDArray[np.bool_]) -> float:
+    """IoU of the mask predicted from the tight box around `truth`, (H, W) bool, in the image that is set."""
     masks, _, _ = predictor.predict(box=tight_box(truth), multimask_output=False)
     return mask_iou(masks[0] > 0, truth)
 
 
 def click_ious(predictor: Any, truth: NDArray[np.bool_], count: int) -> dict[int, float]:
-    """IoU after 1 … count simulated clicks: {clicks: IoU} (the picture must be set)."""
+    """IoU after 1 … count simulated clicks in the image that is set: {clicks: IoU}
+
+    truth: (H, W) bool, the object's true mask.
+    """
     clicks: list[Click] = []
     mask, logits, ious = None, None, {}
     for k in range(1, count + 1):
         click = next_click(mask, truth)
-        if click is None:  # perfect: the user stops, the score stays
+        if click is None:  # a user would stop here; the later scores stay perfect
             ious[k] = 1.0
             continue
         clicks.append(click)
@@ -132,13 +139,16 @@ def click_ious(predictor: Any, truth: NDArray[np.bool_], count: int) -> dict[int
 def evaluate_video(
     predictor: Any, clips: Iterable[LabelledClip], *, prompt: str = "mask", progress: bool = True
 ) -> VideoScores:
-    """Score a video predictor: each object is prompted once, on its first annotated frame.
+    """Score a video predictor: every object is prompted once, on its first annotated frame.
 
-    predictor: anything with the methods of SAM2VideoPredictor, or a SAM2 model.
+    predictor: a SAM2 model, or any object with the methods of SAM2VideoPredictor.
     prompt: "mask", "box" or "click" (one click, deepest inside).
+
+    Raises ValueError for another prompt, or for a model without the weights that tracking needs. Clips that cannot be
+    read are listed in `problems` instead.
     """
     if prompt not in PROMPTS:
-        raise ValueError(f"prompt={prompt!r}; expected one of {', '.join(PROMPTS)}")
+        raise ValueError(f"prompt must be one of {', '.join(PROMPTS)}, got {prompt!r}")
     predictor = _video_predictor(predictor)
     scores = VideoScores(prompt)
     for clip in tqdm(list(clips), desc="clips", disable=not progress, leave=False):
@@ -150,30 +160,33 @@ def evaluate_video(
 
 
 def score_clip(predictor: Any, clip: LabelledClip, prompt: str = "mask") -> dict[int, JAndF]:
-    """J&F of every object of one clip: {object: JAndF}"""
+    """J&F of every object of one clip: {object id: JAndF}
+
+    Raises SampleError if no object has enough annotated frames, or a file of the clip cannot be read.
+    """
     starts = {obj_id: clip.first_frame_of(obj_id) for obj_id in clip.objects}
     starts = {obj_id: start for obj_id, start in starts.items() if start is not None}
-    judged = {obj_id: [f for f in clip.annotated[obj_id] if f > start][:-1] for obj_id, start in starts.items()}
-    judged = {obj_id: frames for obj_id, frames in judged.items() if frames}
-    if not judged:
+    scored = {obj_id: [f for f in clip.annotated[obj_id] if f > start][:-1] for obj_id, start in starts.items()}
+    scored = {obj_id: frames for obj_id, frames in scored.items() if frames}
+    if not scored:
         raise SampleError(f"clip {clip.name!r}: no object has two annotated frames after its first one")
     state = predictor.init_state([clip.frame(i) for i in range(len(clip.frames))])
     for obj_id, start in starts.items():
         add_prompt(predictor, state, start, obj_id, clip.mask(start, obj_id), prompt)
-    wanted = {frame for frames in judged.values() for frame in frames}
-    answers: dict[tuple[int, int], NDArray[np.bool_]] = {}
+    wanted = {frame for frames in scored.values() for frame in frames}
+    masks: dict[tuple[int, int], NDArray[np.bool_]] = {}
     for frame, obj_ids, logits in predictor.propagate_in_video(state, start_frame_idx=min(starts.values())):
         if frame in wanted:
             for row, obj_id in enumerate(obj_ids):
-                answers[frame, obj_id] = (logits[row, 0] > 0).cpu().numpy()
+                masks[frame, obj_id] = (logits[row, 0] > 0).cpu().numpy()
     return {
-        obj_id: j_and_f([answers[f, obj_id] for f in frames], [clip.mask(f, obj_id) for f in frames])
-        for obj_id, frames in judged.items()
+        obj_id: j_and_f([masks[f, obj_id] for f in frames], [clip.mask(f, obj_id) for f in frames])
+        for obj_id, frames in scored.items()
     }
 
 
 def add_prompt(predictor: Any, state: Any, frame: int, obj_id: int, truth: NDArray[np.bool_], prompt: str) -> None:
-    """Tell the predictor where an object is: by its mask, by a tight box, or by one click deepest inside."""
+    """Prompt an object on a frame with its true mask, its tight box, or one click deepest inside."""
     if prompt == "mask":
         predictor.add_new_mask(state, frame, obj_id, truth)
     elif prompt == "box":
@@ -186,7 +199,12 @@ def add_prompt(predictor: Any, state: Any, frame: int, obj_id: int, truth: NDArr
 
 
 def tight_box(mask: NDArray) -> NDArray[np.float32]:
-    """The smallest box around a mask as (x0, y0, x1, y1); corners are pixel centres, as in SAM's evaluation."""
+    """The smallest box around a mask, with corners at pixel centres as in SAM's evaluation.
+
+    mask: (H, W) bool -> (4,) as x1, y1, x2, y2
+
+    Raises SampleError for an empty mask.
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         raise SampleError("an empty mask has no box")
@@ -194,7 +212,7 @@ def tight_box(mask: NDArray) -> NDArray[np.float32]:
 
 
 def save_scores(path: str | Path, model: str, conditions: dict, *scores: ImageScores | VideoScores) -> None:
-    """Write scores as one JSON: means first, then every single value."""
+    """Write scores as one JSON file: the means first, then the score of every object."""
     record: dict[str, Any] = {"model": model, "conditions": conditions}
     for score in scores:
         kind = "images" if isinstance(score, ImageScores) else "clips"
@@ -227,5 +245,5 @@ def _video_predictor(predictor: Any) -> Any:
 
 
 def _note(problems: list[str], problem: str) -> None:
-    log.warning("left out: %s", problem)
+    logger.warning("left out: %s", problem)
     problems.append(problem)

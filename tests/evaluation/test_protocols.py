@@ -1,4 +1,4 @@
-"""The protocol of clicks, boxes and clips, on predictors whose answers are known."""
+"""The protocols of clicks, boxes and clips, on predictors whose masks are known."""
 
 import json
 from types import SimpleNamespace
@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sam2nb.evaluation.datasets import LabelledClip, LabelledImage, LabelledImages, SampleError
-from sam2nb.evaluation.evaluate import evaluate_images, evaluate_video, save_scores, tight_box
+from sam2nb.evaluation.protocols import evaluate_images, evaluate_video, save_scores, tight_box
+from sam2nb.evaluation.samples import LabelledClip, LabelledImage, LabelledImages, SampleError
 
 SIZE_HW = (40, 60)
 
@@ -25,16 +25,16 @@ HALF = rectangle(10, 10, 30, 30)
 
 
 class Scripted:
-    """Answers the first click with three masks, later ones with the truth; remembers what it was asked."""
+    """Predicts three masks from the first click, the truth from later ones; records every call."""
 
     def __init__(self):
-        self.asked = []
+        self.calls = []
 
     def set_image(self, image):
         self.image = image
 
     def predict(self, point_coords=None, point_labels=None, box=None, mask_input=None, multimask_output=True):
-        self.asked.append(SimpleNamespace(**{k: v for k, v in locals().items() if k != "self"}))
+        self.calls.append(SimpleNamespace(**{k: v for k, v in locals().items() if k != "self"}))
         low = np.arange(3 if multimask_output else 1)[:, None, None] * np.ones((1, 8, 8), np.float32)
         if box is not None:
             return TRUTH[None], np.array([0.9]), low
@@ -48,16 +48,16 @@ def one_image(load=None):
     return LabelledImages("here", ("a",), load or (lambda name: sample))
 
 
-def test_first_click_takes_the_best_predicted_not_the_best_true_mask():
+def test_the_first_click_takes_the_mask_with_the_best_predicted_not_the_best_true_iou():
     predictor = Scripted()
     scores = evaluate_images(predictor, one_image(), clicks=(1, 2, 3), progress=False)
     assert scores.mean() == {"box": 1.0, "clicks_1": 0.5, "clicks_2": 1.0, "clicks_3": 1.0}
 
 
-def test_later_clicks_bring_all_clicks_and_the_last_logits_and_stop_when_perfect():
+def test_later_clicks_add_to_all_clicks_and_the_last_logits_and_stop_when_perfect():
     predictor = Scripted()
     evaluate_images(predictor, one_image(), clicks=(5,), box=False, progress=False)
-    first, second = predictor.asked  # the third would correct nothing
+    first, second = predictor.calls  # a third would have no error to correct
     assert first.multimask_output and first.mask_input is None and first.point_labels.tolist() == [1]
     assert not second.multimask_output and (second.mask_input == 1).all()  # logits of the chosen mask
     assert second.point_coords.shape == (2, 2) and second.point_labels.tolist() == [1, 1]
@@ -65,15 +65,15 @@ def test_later_clicks_bring_all_clicks_and_the_last_logits_and_stop_when_perfect
     assert 30 <= x < 50 and 10 <= y < 30  # in the missing half
 
 
-def test_box_is_tight_and_asks_for_one_mask():
+def test_the_box_is_tight_and_predicts_a_single_mask():
     predictor = Scripted()
     evaluate_images(predictor, one_image(), clicks=(), progress=False)
-    assert predictor.asked[0].box.tolist() == [10, 10, 49, 29] and not predictor.asked[0].multimask_output
+    assert predictor.calls[0].box.tolist() == [10, 10, 49, 29] and not predictor.calls[0].multimask_output
     with pytest.raises(SampleError, match="no box"):
         tight_box(np.zeros(SIZE_HW, bool))
 
 
-def test_a_broken_sample_is_noted_and_the_others_count():
+def test_a_broken_sample_is_noted_and_the_others_are_scored():
     def load(name):
         if name == "b":
             raise SampleError("b: mask is missing")
@@ -114,26 +114,26 @@ def clip(tmp_path):
     )
 
 
-def test_an_object_is_prompted_where_it_first_appears_and_first_and_last_frame_do_not_count(clip):
+def test_an_object_is_prompted_where_it_first_appears_and_scored_without_its_first_and_last_frame(clip):
     tracker = Follower(lost=5)
     scores = evaluate_video(tracker, [clip], progress=False)
     assert tracker.prompts == [(1, 7)]
-    assert scores.objects == {"clip/7": (1.0, 1.0, 1.0)}  # frame 5 is lost, and is the last
+    assert scores.objects == {"clip/7": (1.0, 1.0, 1.0)}  # frame 5 is lost, but it is the last
     assert evaluate_video(Follower(lost=3), [clip], progress=False).mean().j == pytest.approx(2 / 3)
 
 
-def test_a_model_without_memory_weights_is_refused_in_words(clip):
+def test_a_model_without_memory_weights_is_rejected_in_words(clip):
     model = SimpleNamespace(missing_parts=("memory_attention",))
     with pytest.raises(ValueError, match="cannot track: it has no weights for memory_attention"):
         evaluate_video(model, [clip], progress=False)
 
 
-def test_unknown_prompts_are_refused(clip):
+def test_unknown_prompts_are_rejected(clip):
     with pytest.raises(ValueError, match="mask, box, click"):
         evaluate_video(Follower(), [clip], prompt="lasso", progress=False)
 
 
-def test_scores_are_saved_with_means_and_single_values(tmp_path):
+def test_scores_are_saved_as_means_and_single_values(tmp_path):
     scores = evaluate_images(Scripted(), one_image(), clicks=(1,), progress=False)
     save_scores(tmp_path / "out" / "scores.json", "nano", {"image_size": 256}, scores)
     record = json.loads((tmp_path / "out" / "scores.json").read_text())
