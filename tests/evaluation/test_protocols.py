@@ -124,7 +124,7 @@ def test_an_object_is_prompted_where_it_first_appears_and_scored_without_its_fir
 
 def test_a_model_without_memory_weights_is_rejected_in_words(clip):
     model = SimpleNamespace(missing_parts=("memory_attention",))
-    with pytest.raises(ValueError, match="cannot track: it has no weights for memory_attention"):
+    with pytest.raises(ValueError, match="cannot track: it has no weights for memory attention"):
         evaluate_video(model, [clip], progress=False)
 
 

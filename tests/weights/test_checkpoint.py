@@ -289,7 +289,7 @@ def test_weights_with_half_of_the_memory_are_refused(tiny, tmp_path):
 
 def test_the_refusal_to_track_names_what_is_missing():
     sentence = video_refusal(("memory_encoder", "obj_ptr_proj", "no_obj_ptr"))
-    assert "memory encoder and object pointers are missing" in sentence
+    assert "no weights for memory encoder and object pointers" in sentence
     assert "sam2nb_nano" in sentence
 
 

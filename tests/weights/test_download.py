@@ -21,7 +21,7 @@ import torch
 from sam2nb.weights import download as downloads
 from sam2nb.weights import npm as npm_source
 from sam2nb.weights import registry
-from sam2nb.weights.download import DownloadError, download, fetch
+from sam2nb.weights.download import DownloadError, download, download_file
 from sam2nb.weights.files import read_state_file, write_state_file
 from sam2nb.weights.names import to_hugging_face
 
@@ -145,14 +145,14 @@ def accept(_: Path) -> None:
 
 def test_a_file_arrives_whole(server, tmp_path):
     server.files["/a"] = os.urandom(50_000)
-    assert fetch(f"{server.url}/a", tmp_path / "a.pt", accept).read_bytes() == server.files["/a"]
+    assert download_file(f"{server.url}/a", tmp_path / "a.pt", accept).read_bytes() == server.files["/a"]
     assert os.listdir(tmp_path) == ["a.pt"]
 
 
 def test_a_broken_connection_is_continued_where_it_broke(server, tmp_path):
     server.files["/a"] = os.urandom(50_000)
     server.break_after = [20_480, 8_192]
-    fetch(f"{server.url}/a", tmp_path / "a.pt", accept)
+    download_file(f"{server.url}/a", tmp_path / "a.pt", accept)
     assert (tmp_path / "a.pt").read_bytes() == server.files["/a"]
     assert [wanted for _, wanted in server.requests] == [None, "bytes=20480-", "bytes=28672-"]
 
@@ -160,7 +160,7 @@ def test_a_broken_connection_is_continued_where_it_broke(server, tmp_path):
 def test_without_range_support_it_starts_over(server, tmp_path):
     server.files["/a"] = os.urandom(50_000)
     server.ranges, server.break_after = False, [20_000]
-    fetch(f"{server.url}/a", tmp_path / "a.pt", accept)
+    download_file(f"{server.url}/a", tmp_path / "a.pt", accept)
     assert (tmp_path / "a.pt").read_bytes() == server.files["/a"]
 
 
@@ -168,9 +168,9 @@ def test_after_too_many_breaks_nothing_looks_finished_and_the_next_call_continue
     server.files["/a"] = os.urandom(50_000)
     server.break_after = [8_192, 8_192, 8_192]
     with pytest.raises(DownloadError, match="the connection broke 3 times"):
-        fetch(f"{server.url}/a", tmp_path / "a.pt", accept)
+        download_file(f"{server.url}/a", tmp_path / "a.pt", accept)
     assert sorted(os.listdir(tmp_path)) == ["a.pt.part", "a.pt.part.etag"]
-    fetch(f"{server.url}/a", tmp_path / "a.pt", accept)
+    download_file(f"{server.url}/a", tmp_path / "a.pt", accept)
     assert server.requests[-1] == ("/a", "bytes=24576-")
     assert (tmp_path / "a.pt").read_bytes() == server.files["/a"]
     assert os.listdir(tmp_path) == ["a.pt"]
@@ -180,9 +180,9 @@ def test_a_file_that_changed_on_the_server_is_not_glued_to_the_old_part(server, 
     server.files["/a"] = os.urandom(50_000)
     server.break_after = [10_000, 10_000, 10_000]
     with pytest.raises(DownloadError):
-        fetch(f"{server.url}/a", tmp_path / "a.pt", accept)
+        download_file(f"{server.url}/a", tmp_path / "a.pt", accept)
     server.files["/a"], server.etag = os.urandom(40_000), '"v2"'
-    fetch(f"{server.url}/a", tmp_path / "a.pt", accept)
+    download_file(f"{server.url}/a", tmp_path / "a.pt", accept)
     assert (tmp_path / "a.pt").read_bytes() == server.files["/a"]
 
 
@@ -190,14 +190,14 @@ def test_a_part_longer_than_the_file_is_thrown_away(server, tmp_path):
     server.files["/a"] = os.urandom(1_000)
     (tmp_path / "a.pt.part").write_bytes(os.urandom(2_000))
     (tmp_path / "a.pt.part.etag").write_text(server.etag)
-    fetch(f"{server.url}/a", tmp_path / "a.pt", accept)
+    download_file(f"{server.url}/a", tmp_path / "a.pt", accept)
     assert (tmp_path / "a.pt").read_bytes() == server.files["/a"]
 
 
 def test_a_weak_tag_is_not_trusted_for_continuing(server, tmp_path):
     server.files["/a"], server.etag = os.urandom(50_000), 'W/"v1"'
     server.break_after = [20_000]
-    fetch(f"{server.url}/a", tmp_path / "a.pt", accept)
+    download_file(f"{server.url}/a", tmp_path / "a.pt", accept)
     assert [wanted for _, wanted in server.requests] == [None, None]
     assert (tmp_path / "a.pt").read_bytes() == server.files["/a"]
 
@@ -206,18 +206,18 @@ def test_a_silent_server_is_given_up_a_slow_one_is_not(server, tmp_path, monkeyp
     monkeypatch.setattr(downloads, "STALL_SECONDS", 0.3)
     server.files["/a"] = os.urandom(50_000)
     server.bytes_per_answer_slow = 0.1  # 0.6 s in all: longer than the limit on silence
-    fetch(f"{server.url}/a", tmp_path / "slow.pt", accept)
+    download_file(f"{server.url}/a", tmp_path / "slow.pt", accept)
     server.stall = 0.8
     monkeypatch.setattr(downloads, "ATTEMPTS", 1)
     with pytest.raises(DownloadError, match="timed out"):
-        fetch(f"{server.url}/a", tmp_path / "silent.pt", accept)
+        download_file(f"{server.url}/a", tmp_path / "silent.pt", accept)
     assert visible(tmp_path) == ["silent.pt.part", "silent.pt.part.etag", "slow.pt"]
 
 
 def test_a_web_page_instead_of_a_file_is_refused(server, tmp_path):
     server.files["/a"], server.content_type = b"<html>Please log in</html>", "text/html; charset=utf-8"
     with pytest.raises(DownloadError, match="a web page came instead"):
-        fetch(f"{server.url}/a", tmp_path / "a.pt", accept)
+        download_file(f"{server.url}/a", tmp_path / "a.pt", accept)
     assert os.listdir(tmp_path) == []
 
 
@@ -228,13 +228,13 @@ def test_what_does_not_verify_is_removed(server, tmp_path):
         raise ValueError("it is text")
 
     with pytest.raises(DownloadError, match="no checkpoint: it is text"):
-        fetch(f"{server.url}/a", tmp_path / "a.pt", refuse)
+        download_file(f"{server.url}/a", tmp_path / "a.pt", refuse)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_missing_file_is_reported_with_the_answer_of_the_server(server, tmp_path):
     with pytest.raises(DownloadError, match="the server says 404"):
-        fetch(f"{server.url}/nowhere", tmp_path / "a.pt", accept)
+        download_file(f"{server.url}/nowhere", tmp_path / "a.pt", accept)
 
 
 def test_an_unreachable_host_is_found_out_quickly_and_remembered(tmp_path, monkeypatch):
@@ -249,14 +249,14 @@ def test_an_unreachable_host_is_found_out_quickly_and_remembered(tmp_path, monke
     monkeypatch.setattr(downloads.socket, "create_connection", never)
     begin = time.monotonic()
     with pytest.raises(DownloadError, match=r"example\.org:443 is not reachable"):
-        fetch("https://example.org/a.pt", tmp_path / "a.pt", accept)
+        download_file("https://example.org/a.pt", tmp_path / "a.pt", accept)
     with pytest.raises(DownloadError, match="was not reachable a moment ago"):
-        fetch("https://example.org/b.pt", tmp_path / "b.pt", accept)
+        download_file("https://example.org/b.pt", tmp_path / "b.pt", accept)
     assert time.monotonic() - begin < 2
     assert knocks == [("example.org", 443)]
     monkeypatch.setattr(downloads, "UNREACHABLE_SECONDS", 0.0)
     with pytest.raises(DownloadError, match="is not reachable"):
-        fetch("https://example.org/a.pt", tmp_path / "a.pt", accept)
+        download_file("https://example.org/a.pt", tmp_path / "a.pt", accept)
     assert len(knocks) == 2
 
 

@@ -31,7 +31,7 @@ from sam2nb.predict.video.session import FramePrompt, ObjectId, ObjectTrack, Pen
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream
 from sam2nb.predict.video.tracker import VideoSteps
 from sam2nb.structures import NO_OBJECT_LOGIT
-from sam2nb.weights.checkpoint import video_refusal
+from sam2nb.weights.checkpoint import require_video_weights
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,7 @@ class SAM2VideoPredictor:
         binarize_prompted: bool = True,
         progress: bool = True,
     ) -> None:
-        if model.missing_parts:
-            raise ValueError(f"this model has no weights for video: {video_refusal(model.missing_parts)}")
+        require_video_weights(model)
         self.model = model
         self.fill_hole_area = fill_hole_area
         self.max_sprinkle_area = max_sprinkle_area

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
+from sam2nb.weights.files import sha256_of
+
 logger = logging.getLogger(__name__)
 
 MANIFEST_NAME = "manifest.json"
@@ -148,11 +150,11 @@ SOURCES = (
 )
 
 
-def fetch(raw: Path, *, tiers: Iterable[str] = ("A",), sources: Iterable[Source] = SOURCES) -> dict[str, dict]:
+def fetch_sources(raw: Path, *, tiers: Iterable[str] = ("A",), sources: Iterable[Source] = SOURCES) -> dict[str, dict]:
     """Get and unpack every source of the wanted tiers into `raw/<folder>`; returns and writes the manifest.
 
     A source already unpacked (its recorded hash in the manifest) is left alone. One that cannot be got is recorded
-    with its error and skipped; fetch fails only when nothing at all was got.
+    with its error and skipped; this fails only when nothing at all was got.
     """
     raw = Path(raw)
     raw.mkdir(parents=True, exist_ok=True)
@@ -182,7 +184,7 @@ def _fetch_one(source: Source, raw: Path) -> dict:
         reason = getattr(error, "stderr", None) or str(error)
         logger.warning("skipping %s: %s", source.name, reason.strip()[-200:])
         return record | {"skipped": reason.strip()[-200:]}
-    return record | {"sha256": _sha256(archive), "file": archive.name}
+    return record | {"sha256": sha256_of(archive), "file": archive.name}
 
 
 def _download(source: Source, folder: Path) -> Path:
@@ -264,7 +266,3 @@ def list_files(raw: Path, kind: str, *, tiers: Iterable[str] = ("A",)) -> list[t
         kept = sorted(path for path in paths if not any(fnmatch(path.as_posix(), glob) for glob in source.exclude))
         found += [(path, source) for path in kept]
     return found
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -24,6 +24,7 @@ from sam2nb.structures import ImageFeatures
 from sam2nb.training.data.batches import ClipBatch, StillBatch, shrink
 from sam2nb.training.loop import train
 from sam2nb.training.step import TrainingStep
+from sam2nb.weights.checkpoint import require_video_weights
 
 DECODER = ("sam_mask_decoder.", "sam_prompt_encoder.point_embeddings")
 MEMORY = ("memory_attention.", "memory_encoder.", "maskmem", "obj_ptr", "no_obj", "no_mem_embed", "mask_downsample")
@@ -57,10 +58,8 @@ def finetune(
     are_clips = not isinstance(data, LabelledImages)
     if parts == "memory" and not are_clips:
         raise ValueError('parts="memory" learns from clips; data are single pictures: use parts="decoder"')
-    if are_clips and getattr(model, "missing_parts", ()):
-        raise ValueError(
-            f"this checkpoint has no weights for {', '.join(model.missing_parts)}: fine-tune it on pictures"
-        )
+    if are_clips:
+        require_video_weights(model)
     encoder_rests = parts != "all"
     rates = {key: rate * (ENCODER_SLOWDOWN if key.startswith("image_encoder") else 1.0) for key in PARTS[parts]}
     phase = {"name": f"finetune-{parts}", "steps": steps, "warmup": min(10, steps // 10), "rates": rates,

@@ -23,7 +23,7 @@ from sam2nb.resources import resource_dir
 from sam2nb.training.data.batches import clip_batch, generator, still_batch
 from sam2nb.training.data.compose import Materials
 from sam2nb.training.data.cutouts import collect_cutouts, collect_textures, open_cutouts
-from sam2nb.training.data.sources import fetch, list_files
+from sam2nb.training.data.sources import fetch_sources, list_files
 from sam2nb.training.data.teacher import TEACHER_SIDE, LabelledPhotos, label_photos, open_labels
 from sam2nb.training.loop import train
 from sam2nb.training.recipes.warm_start import warm_start_memory
@@ -57,7 +57,7 @@ def read_recipe(name: str = "nano", overrides: tuple[str, ...] = ()) -> dict[str
 def prepare(recipe: Mapping[str, Any], *, limit: int | None = None) -> None:
     """Fetch the sources, let the teacher label the photographs, collect cut-outs and textures. Goes on after a kill."""
     raw, data = Path(recipe["raw"]), Path(recipe["data"])
-    fetch(raw)
+    fetch_sources(raw)
     if not (data / "cutouts" / "weights.npy").exists():
         found = [(path, CUTOUT_SHARES.get(source.name, 0.1)) for path, source in list_files(raw, "cutouts")]
         logger.info("%d cut-outs", collect_cutouts(found, data / "cutouts"))

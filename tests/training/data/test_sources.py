@@ -9,7 +9,7 @@ from PIL import Image
 from sam2nb.training.data import sources
 from sam2nb.training.data.cutouts import collect_cutouts, open_cutouts, read_cutout
 from sam2nb.training.data.pack import pack
-from sam2nb.training.data.sources import Source, fetch, list_files
+from sam2nb.training.data.sources import Source, fetch_sources, list_files
 from sam2nb.training.data.teacher import open_labels
 
 GOOD = Source("good@1.0", "npm", "MIT", "A", photos=("package/*.png",), exclude=("*/bad*",))
@@ -30,7 +30,7 @@ def fake_download(source, folder):
 
 def test_what_cannot_be_got_is_recorded_and_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_download", fake_download)
-    manifest = fetch(tmp_path, sources=(GOOD, GONE))
+    manifest = fetch_sources(tmp_path, sources=(GOOD, GONE))
     assert len(manifest["good@1.0"]["sha256"]) == 64
     assert manifest["good@1.0"]["licence"] == "MIT"
     assert "Unable to locate" in manifest["gone"]["skipped"]
@@ -39,15 +39,15 @@ def test_what_cannot_be_got_is_recorded_and_skipped(tmp_path, monkeypatch):
 
 def test_what_is_there_is_not_fetched_again(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_download", fake_download)
-    fetch(tmp_path, sources=(GOOD,))
+    fetch_sources(tmp_path, sources=(GOOD,))
     monkeypatch.setattr(sources, "_download", lambda *_: pytest.fail("fetched twice"))
-    fetch(tmp_path, sources=(GOOD,))
+    fetch_sources(tmp_path, sources=(GOOD,))
 
 
 def test_nothing_at_all_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_download", fake_download)
     with pytest.raises(RuntimeError, match="no training source"):
-        fetch(tmp_path, sources=(GONE,))
+        fetch_sources(tmp_path, sources=(GONE,))
 
 
 def test_a_damaged_archive_is_skipped(tmp_path, monkeypatch):
@@ -57,14 +57,14 @@ def test_a_damaged_archive_is_skipped(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sources, "_download", broken)
     with pytest.raises(RuntimeError, match="no training source"):
-        fetch(tmp_path, sources=(GOOD,))
+        fetch_sources(tmp_path, sources=(GOOD,))
     assert "skipped" in json.loads((tmp_path / "manifest.json").read_text())["good@1.0"]
 
 
 def test_excluded_files_are_not_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_download", fake_download)
     monkeypatch.setattr(sources, "SOURCES", (GOOD,))
-    fetch(tmp_path, sources=(GOOD,))
+    fetch_sources(tmp_path, sources=(GOOD,))
     assert [path.name for path, _ in list_files(tmp_path, "photos")] == ["one.png"]
 
 
@@ -120,4 +120,4 @@ def test_a_packed_copy_serves_as_raw_and_is_smaller(tmp_path, monkeypatch):
     assert len(list_files(tmp_path / "packed", "photos")) == 1
     assert read_cutout(list_files(tmp_path / "packed", "cutouts")[0][0]).shape[2] == 4
     monkeypatch.setattr(sources, "_download", lambda *_: pytest.fail("fetched what was packed"))
-    fetch(tmp_path / "packed", sources=(source,))
+    fetch_sources(tmp_path / "packed", sources=(source,))
