@@ -30,7 +30,7 @@ from sam2nb.evaluation.samples import (
     read_rgb,
     read_size_hw,
 )
-from sam2nb.media.video import IMAGE_SUFFIXES, natural_key
+from sam2nb.media.folder import IMAGE_SUFFIXES, natural_key
 from sam2nb.resources import resource_dir
 
 

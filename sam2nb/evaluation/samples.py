@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sam2nb.media.video import list_pictures
+from sam2nb.media.folder import list_images
 
 MAX_LABELS = 64  # a grey mask with more values than this was saved with soft edges or as JPEG
 
@@ -84,7 +84,7 @@ class LabelledClip:
 
 def images_in(folder: Path) -> list[Path]:
     """The image files of a folder in natural order; empty if there is no such folder."""
-    return list_pictures(folder) if folder.is_dir() else []
+    return list_images(folder) if folder.is_dir() else []
 
 
 def read_rgb(file: Path) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
-"""One door for everything that is an image, and the way back for masks.
+"""Any image to RGB and to the model's input; masks back to the image's size.
 
-Official takes RGB uint8 arrays and PIL images only; grey ones crash it. Here every array, tensor, PIL image and file
-comes in, and the pixels that reach the model are bit for bit those of the official transforms.
+Arrays, tensors, PIL images and files are accepted, in grey or colour; the official package takes RGB uint8 arrays and
+PIL images only. The pixels that reach the model are bit for bit those of the official transforms.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ ImageLike = Union[np.ndarray, Tensor, Image.Image, str, Path]  # noqa: UP007  (a
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CHANNELS = (1, 3, 4)
-DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners use; the smallest that holds the brightest pixel counts
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners use; the smallest that holds the brightest pixel is taken
 OVERSHOOT = 0.1  # resizing a float image may leave 0..1 by a little
 WHITE = 255
 
 
 def to_rgb_uint8(image: ImageLike) -> np.ndarray:
-    """Anything that is an image as RGB: -> (H, W, 3) uint8
+    """Convert an image of any kind to RGB: -> (H, W, 3) uint8
 
     image: an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor in (C, H, W) or (H, W, C) order; a PIL image of
-    any mode; the path of a file (its EXIF orientation is applied) or a file:// address. Floats are 0..1, 16-bit
-    integers use the smallest usual depth that holds them, transparency is laid on white.
+    any mode; the path of a file (its EXIF orientation is applied) or a file:// address. Floats are in 0..1; 16-bit
+    integers are scaled from the smallest usual bit depth that holds them; transparent pixels are blended with white.
 
-    Raises TypeError for what is not an image, ValueError for an empty, damaged or odd-shaped one or one with NaN,
-    FileNotFoundError for a path that leads nowhere.
+    Raises TypeError for anything that is not an image; ValueError for an image that is empty, damaged, of an unusual
+    shape or has NaN values; FileNotFoundError for a path that does not exist.
     """
     if isinstance(image, (str, Path)):
         return _from_pil(read_image(image))
@@ -51,9 +51,9 @@ def to_rgb_uint8(image: ImageLike) -> np.ndarray:
 
 
 def read_image(path: str | Path) -> Image.Image:
-    """Open a file as a camera's owner sees it, EXIF orientation applied.
+    """Open an image file and apply its EXIF orientation.
 
-    Raises FileNotFoundError, or ValueError for a file that is no image, is damaged, or is beyond PIL's size limit.
+    Raises FileNotFoundError, or ValueError for a file that is not an image, is damaged, or exceeds PIL's size limit.
     """
     address = urlparse(str(path))
     if address.scheme in ("http", "https"):
@@ -64,10 +64,10 @@ def read_image(path: str | Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large scans are welcome
-            with Image.open(file) as picture:
-                return ImageOps.exif_transpose(picture)
+            with Image.open(file) as image:
+                return ImageOps.exif_transpose(image)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"image {str(path)!r} cannot be read, it is no image or is damaged: {error}") from error
+        raise ValueError(f"image {str(path)!r} cannot be read: it is not an image, or is damaged ({error})") from error
 
 
 def _from_pil(image: Image.Image) -> np.ndarray:
@@ -77,7 +77,7 @@ def _from_pil(image: Image.Image) -> np.ndarray:
         return np.asarray(image)
     if image.mode.startswith("I") or image.mode == "F":
         pixels = np.asarray(image)
-        # PIL keeps 0..255 in its float mode, the rest of the world 0..1
+        # PIL's float mode holds 0..255, float images elsewhere 0..1
         return _from_array(pixels / 255.0 if image.mode == "F" and pixels.max() > 1 else pixels, channels_first=False)
     if image.has_transparency_data:
         return _on_white(np.asarray(image.convert("RGBA")))
@@ -87,7 +87,7 @@ def _from_pil(image: Image.Image) -> np.ndarray:
 def _from_array(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
     if pixels.ndim not in (2, 3) or pixels.size == 0:
         raise ValueError(
-            f"image must be one picture of shape (H, W) or (H, W, 1, 3 or 4), got {pixels.shape}"
+            f"image must be a single image of shape (H, W) or (H, W, 1, 3 or 4), got {pixels.shape}"
             + (": use set_image_batch for several" if pixels.ndim == 4 else "")
         )
     if pixels.ndim == 2:
@@ -119,7 +119,7 @@ def _to_uint8(pixels: np.ndarray) -> np.ndarray:
         raise TypeError(f"image must hold bool, integer or float pixels, got dtype {pixels.dtype}")
     low, high = int(pixels.min()), int(pixels.max())
     if low < 0 or high >= 2 ** DEPTHS[-1]:
-        raise ValueError(f"integer image must lie in 0..65535, got {low}..{high}: shift and scale it first")
+        raise ValueError(f"integer image must be in 0..65535, got {low}..{high}: shift and scale it first")
     depth = next(bits for bits in DEPTHS if high < 2**bits)
     return (pixels.astype(np.int32) >> (depth - 8)).astype(np.uint8)
 
@@ -129,7 +129,7 @@ def _unit_to_uint8(pixels: np.ndarray) -> np.ndarray:
         raise ValueError(f"image holds {int((~np.isfinite(pixels)).sum())} NaN or infinite values")
     low, high = float(pixels.min()), float(pixels.max())
     if low < -OVERSHOOT or high > 1 + OVERSHOOT:
-        raise ValueError(f"float image must lie in 0..1, got {low:.3g}..{high:.3g}: divide by 255, or pass uint8")
+        raise ValueError(f"float image must be in 0..1, got {low:.3g}..{high:.3g}: divide by 255, or pass uint8")
     return (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -141,37 +141,39 @@ def _on_white(rgba: np.ndarray) -> np.ndarray:
 
 
 def to_model_input(rgb: np.ndarray, image_size: int, device: torch.device | str = "cpu") -> Tensor:
-    """A still image as the model reads it: float first, then antialiased bilinear to a square, then normalised.
+    """Prepare a still image for the model: to float, antialiased bilinear resize to a square, normalise.
 
-    Both sides are scaled separately, the aspect ratio is not kept. One channel at a time, so that a large scan needs
-    little memory.
+    The two sides are scaled separately; the aspect ratio is not kept.
 
     rgb: (H, W, 3) uint8 -> (1, 3, S, S) float32
     """
     channels = []
-    for channel in range(rgb.shape[2]):
+    for channel in range(rgb.shape[2]):  # one at a time, so that a large scan needs little memory
         unit = torch.tensor(rgb[..., channel]).to(device).float().div_(255)[None, None]
         size = (image_size, image_size)
         channels.append(F.interpolate(unit, size, mode="bilinear", align_corners=False, antialias=True))
-    return _normalise(torch.cat(channels, dim=1))
+    return normalise(torch.cat(channels, dim=1))
 
 
 def to_video_input(rgb: np.ndarray, image_size: int, device: torch.device | str = "cpu") -> Tensor:
-    """A video frame as the model reads it: bicubic on bytes, then normalised. Not the same numbers as a still.
+    """Prepare a video frame for the model: bicubic resize of the bytes to a square, to float, normalise.
+
+    The official package resizes frames and still images differently, so the two give slightly different pixels.
 
     rgb: (H, W, 3) uint8 -> (1, 3, S, S) float32
     """
     square = Image.fromarray(rgb).resize((image_size, image_size))
     unit = torch.tensor(np.asarray(square)).permute(2, 0, 1)[None].to(device).float() / 255
-    return _normalise(unit)
+    return normalise(unit)
 
 
-def _normalise(unit: Tensor) -> Tensor:
+def normalise(unit: Tensor) -> Tensor:
+    """Subtract ImageNet's mean and divide by its standard deviation: (B, 3, H, W) in 0..1 -> the same shape"""
     mean = torch.tensor(IMAGENET_MEAN, device=unit.device).view(1, 3, 1, 1)
     std = torch.tensor(IMAGENET_STD, device=unit.device).view(1, 3, 1, 1)
     return (unit - mean) / std
 
 
 def masks_to_image(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Low-resolution logits at the image's own size: (B, M, 4h, 4w) -> (B, M, H, W), bilinear"""
+    """Upsample low-resolution logits to the image's size: (B, M, 4h, 4w) -> (B, M, H, W) float32, bilinear"""
     return F.interpolate(logits.float(), size_hw, mode="bilinear", align_corners=False)

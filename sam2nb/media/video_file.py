@@ -1,7 +1,7 @@
-"""Video files through PyAV: any frame by its number, decoded when asked for, upright.
+"""Video files through PyAV: any frame by its number, upright, decoded when it is read.
 
-A file is scanned once without decoding, for the time stamps; a frame is then reached from the nearest key frame before
-it. Where a file has no usable time stamps, frames are counted by decoding once, and going back starts over.
+A file is scanned once for its time stamps, without decoding; a frame is then decoded from the nearest key frame before
+it. Without usable time stamps, frames are counted by decoding once, and going back decodes from the beginning.
 """
 
 from __future__ import annotations
@@ -9,22 +9,25 @@ from __future__ import annotations
 import io
 import logging
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
-from tqdm.auto import tqdm
+
+from sam2nb.media.progress import with_bar
 
 log = logging.getLogger(__name__)
 
-LOOK_AHEAD = 16  # so many frames are decoded on the way rather than sought
+LOOK_AHEAD = 16  # frames; up to this distance decoding forwards is faster than seeking
+DEFAULT_FPS = 25.0  # where a file does not say
 
 
 class VideoEndedEarly(RuntimeError):
-    """A file promises more frames than can be decoded. `index` is the first one missing, `promised` how many there
-    should be.
+    """A file promises more frames than can be decoded.
+
+    index: the first missing frame. promised: the number of frames the file should have.
     """
 
     def __init__(self, name: str, index: int, promised: int) -> None:
@@ -33,9 +36,12 @@ class VideoEndedEarly(RuntimeError):
 
 
 class VideoFile:
-    """The frames of a file by number.
+    """The frames of a video file as a frame source.
 
-    Raises ValueError for a file that is not a video, or whose first frame cannot be decoded.
+    file: a path or the bytes of a file. name: the file's name in error messages. progress: show a bar while counting.
+
+    Raises ValueError for a file that is not a video, or whose first frame cannot be decoded. Reading a frame raises
+    `VideoEndedEarly` where the file stops before it.
     """
 
     def __init__(self, file: Path | io.BytesIO, name: str, progress: bool = True) -> None:
@@ -43,17 +49,17 @@ class VideoFile:
         self._times: list[int] | None = _scan(file, name)  # None: no usable time stamps
         count = len(self._times) if self._times else _count_by_decoding(file, name, progress)
         if count == 0:
-            raise ValueError(f"video {name!r} holds no frames that can be decoded")
+            raise ValueError(f"video {name!r} has no frames that can be decoded")
         self._count = count
         self._container: InputContainer | None = None
         self._decoder: Iterator[av.VideoFrame] = iter(())
-        self._next = -1  # the frame that the decoder gives next; -1: not started
+        self._next = -1  # the frame that the decoder returns next; -1: not started
         self._last: tuple[int, np.ndarray] | None = None
         self._size_hw: tuple[int, int] | None = None
         try:
             self._size_hw = self[0].shape[:2]
         except VideoEndedEarly:
-            raise ValueError(f"video {name!r} is damaged: not one frame can be decoded") from None
+            raise ValueError(f"video {name!r} is damaged: no frame can be decoded") from None
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -61,16 +67,16 @@ class VideoFile:
 
     @property
     def fps(self) -> float:
-        """Frames per second as the file says, 25 where it does not."""
+        """Frames per second according to the file, 25 where it does not say."""
         with _open(self._file, self._name) as container:
-            return float(container.streams.video[0].average_rate or 25)
+            return float(container.streams.video[0].average_rate or DEFAULT_FPS)
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> np.ndarray:
         if not 0 <= index < self._count:
-            raise IndexError(f"frame {index} does not exist, the video has {self._count}")
+            raise IndexError(f"frame {index} does not exist, the video has {self._count} frames")
         if self._last is None or self._last[0] != index:
             self._last = (index, self._check_size(index, self._decode(index)))
         return self._last[1]
@@ -84,13 +90,13 @@ class VideoFile:
             if position == index:
                 return upright(frame)
             if position > index:
-                log.warning("%s: frame %d is damaged, frame %d stands in for it", self._name, index, position)
+                log.warning("%s: frame %d is damaged, frame %d replaces it", self._name, index, position)
                 return upright(frame)
         self._next = -1
         raise VideoEndedEarly(self._name, index, self._count)
 
     def _seek(self, index: int) -> None:
-        """Start decoding at or before a frame; where the file does not seek well, at its beginning."""
+        """Start decoding at or before a frame; at the beginning of the file if it does not seek reliably."""
         self._restart()
         if self._times is None or index <= LOOK_AHEAD:
             return
@@ -117,26 +123,21 @@ class VideoFile:
     def _check_size(self, index: int, rgb: np.ndarray) -> np.ndarray:
         if self._size_hw is not None and rgb.shape[:2] != self._size_hw:
             (height, width), (first_height, first_width) = rgb.shape[:2], self._size_hw
-            raise ValueError(f"frame {index} is {width}x{height}, the video began with {first_width}x{first_height}")
+            raise ValueError(f"frame {index} is {width}x{height}, the first frame {first_width}x{first_height}")
         return rgb
 
 
 def play(address: str | Path) -> Iterator[np.ndarray]:
-    """Every frame of a file or network stream in order, (H, W, 3) uint8, without scanning it first."""
+    """Iterate over the frames of a file or network stream, (H, W, 3) uint8, without scanning it first."""
     with _open(address if "://" in str(address) else Path(address), str(address)) as container:
         yield from (upright(frame) for frame in _frames(container))
 
 
 def upright(frame: av.VideoFrame) -> np.ndarray:
-    """Pixels as the camera's owner sees them, rotation metadata applied: (H, W, 3) uint8"""
+    """Convert a frame to RGB and apply the rotation in its metadata: -> (H, W, 3) uint8"""
     rgb = frame.to_ndarray(format="rgb24")
     quarter_turns = round((frame.rotation or 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
-
-
-def with_bar(things: Iterable, title: str, show: bool = True) -> Iterable:
-    """Go through `things` with a progress bar that goes away when done; TQDM_DISABLE=1 turns all bars off."""
-    return tqdm(things, desc=title, leave=False) if show else things
 
 
 def _open(file: Path | str | io.BytesIO, name: str) -> InputContainer:
@@ -145,16 +146,16 @@ def _open(file: Path | str | io.BytesIO, name: str) -> InputContainer:
             file.seek(0)
         container = av.open(file if isinstance(file, io.BytesIO) else str(file))
     except (av.FFmpegError, ValueError) as error:
-        raise ValueError(f"video {name!r} cannot be read, it is not a video or is cut off: {error}") from error
+        raise ValueError(f"video {name!r} cannot be read: it is not a video, or is cut off ({error})") from error
     if not container.streams.video:
         container.close()
-        raise ValueError(f"video {name!r} has no picture track, or is cut off before it")
+        raise ValueError(f"video {name!r} has no video track, or is cut off before it")
     container.streams.video[0].thread_type = "AUTO"
     return container
 
 
 def _frames(container: InputContainer) -> Iterator[av.VideoFrame]:
-    """Every frame that decodes; damaged packets are passed over."""
+    """Every frame that can be decoded; damaged packets are skipped."""
     packets = container.demux(video=0)
     while True:
         try:
@@ -178,10 +179,10 @@ def _scan(file: Path | io.BytesIO, name: str) -> list[int] | None:
                 if packet.size and not packet.is_discard:
                     times.append(packet.pts)
         except av.FFmpegError:
-            pass  # cut off; what came before is used
+            pass  # the file is cut off; the frames before are used
         promised = container.streams.video[0].frames  # 0 where the file does not say
     if len(times) < promised:
-        log.warning("%s ends early: %d of %d frames are there and will be used", name, len(times), promised)
+        log.warning("%s ends early: %d of %d frames are present and will be used", name, len(times), promised)
     if not times or None in times or len(set(times)) != len(times):
         return None
     return sorted(times)

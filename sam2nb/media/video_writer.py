@@ -1,4 +1,4 @@
-"""Frames out: a video file that a browser plays."""
+"""Write video files that browsers play."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import numpy as np
 
 CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
 QUALITY = {"libx264": {"crf": "20", "preset": "veryfast"}, "libvpx-vp9": {"crf": "32", "b:v": "0", "cpu-used": "5"}}
-START_AT_ONCE = {"movflags": "faststart"}  # the index stands first, so a browser plays while it loads
-PIXELS = "yuv420p"  # the only layout that every browser decodes; it needs even sides
+FAST_START = {"movflags": "faststart"}  # the index comes first, so a browser plays the file while it loads
+PIXEL_FORMAT = "yuv420p"  # the only format that every browser decodes; it needs even sides
 
 
 class VideoWriter:
-    """Write frames one after the other; use it in a `with` block, which closes the file.
+    """Write frames to a video file; use it in a `with` block, which closes the file.
 
-    path: ends in .mp4, .mov, .mkv (H.264) or .webm (VP9). fps: frames per second.
+    path: ends in .mp4, .mov, .mkv (H.264) or .webm (VP9); missing folders are made. fps: frames per second.
+
+    Raises ValueError for another ending, or an fps that is not positive.
     """
 
     def __init__(self, path: str | Path, fps: float = 25.0) -> None:
@@ -31,17 +33,20 @@ class VideoWriter:
         self.fps = Fraction(fps).limit_denominator(1001)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._codec = CODECS[suffix]
-        options = START_AT_ONCE if suffix in (".mp4", ".mov") else {}
+        options = FAST_START if suffix in (".mp4", ".mov") else {}
         self._container = av.open(str(self.path), "w", options=options)
         self._stream: av.VideoStream | None = None
         self._size_hw: tuple[int, int] | None = None
 
     def add(self, rgb: np.ndarray) -> None:
-        """rgb: (H, W, 3) uint8, every frame of the same size"""
+        """Append a frame; odd sides are padded by one pixel.
+
+        rgb: (H, W, 3) uint8, of the same size as the frames before, else ValueError.
+        """
         if self._stream is None:
             self._begin(rgb.shape[:2])
         if rgb.shape[:2] != self._size_hw:
-            raise ValueError(f"rgb is {rgb.shape[:2]}, the frames before were {self._size_hw} (height, width)")
+            raise ValueError(f"rgb must be {self._size_hw} (height, width) as the frames before, got {rgb.shape[:2]}")
         height, width = self._size_hw
         even = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
@@ -50,10 +55,10 @@ class VideoWriter:
         self._size_hw = size_hw
         self._stream = self._container.add_stream(self._codec, rate=self.fps, options=QUALITY[self._codec])
         self._stream.height, self._stream.width = (side + side % 2 for side in size_hw)
-        self._stream.pix_fmt = PIXELS
+        self._stream.pix_fmt = PIXEL_FORMAT
 
     def close(self) -> None:
-        """Write what the encoder still holds and finish the file."""
+        """Flush the encoder and finish the file."""
         if self._stream is not None:
             self._container.mux(self._stream.encode())
         self._container.close()

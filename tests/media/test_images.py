@@ -1,3 +1,5 @@
+"""Images of every kind to RGB, and the pixels that reach the model."""
+
 import numpy as np
 import pytest
 import torch
@@ -52,15 +54,15 @@ def test_every_colour_image_becomes_the_same_rgb(kind):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "I", "F"])
-def test_pil_images_of_any_mode_come_in(mode):
+def test_pil_images_of_any_mode_are_accepted(mode):
     source = Image.fromarray(COLOUR)
-    picture = source.convert("RGB").convert(mode) if mode not in ("PA", "LAB", "LA") else None
-    if picture is None:
-        picture = Image.new(mode, (20, 12))
-    assert to_rgb_uint8(picture).shape == (12, 20, 3)
+    image = source.convert("RGB").convert(mode) if mode not in ("PA", "LAB", "LA") else None
+    if image is None:
+        image = Image.new(mode, (20, 12))
+    assert to_rgb_uint8(image).shape == (12, 20, 3)
 
 
-def test_bool_is_black_and_white():
+def test_booleans_become_black_and_white():
     assert set(np.unique(to_rgb_uint8(RAMP > 100))) == {0, 255}
 
 
@@ -70,7 +72,7 @@ def test_a_three_pixel_high_array_is_rows_first_and_a_tensor_channels_first():
     assert np.array_equal(to_rgb_uint8(torch.from_numpy(pixels)), pixels.transpose(1, 2, 0))
 
 
-def test_transparency_is_laid_on_white():
+def test_transparent_pixels_are_blended_with_white():
     clear = np.zeros((4, 4, 4), np.uint8)
     clear[0, 0] = (10, 20, 30, 255)
     clear[1, 1] = (0, 0, 0, 128)
@@ -79,7 +81,7 @@ def test_transparency_is_laid_on_white():
     assert np.array_equal(to_rgb_uint8(Image.fromarray(clear)), rgb)
 
 
-def test_a_file_is_turned_as_its_camera_was(tmp_path):
+def test_the_exif_orientation_of_a_file_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to view
     Image.fromarray(COLOUR).save(tmp_path / "turned.png", exif=exif)
@@ -98,21 +100,21 @@ BAD = {
     "complex": (np.zeros((9, 9), complex), TypeError, "dtype"),
     "text": (np.array([["a", "b"]]), TypeError, "dtype"),
     "a list": ([[1, 2], [3, 4]], TypeError, "list"),
-    "nothing": (None, TypeError, "NoneType"),
+    "None": (None, TypeError, "NoneType"),
     "no such file": ("nowhere/at/all.png", FileNotFoundError, "all.png"),
     "a web address": ("https://example.org/cat.png", ValueError, "download"),
 }
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_what_is_no_image_is_named(kind):
+def test_anything_but_an_image_is_refused(kind):
     image, error, words = BAD[kind]
     with pytest.raises(error, match=words):
         to_rgb_uint8(image)
 
 
-def test_damaged_and_foreign_files_are_named(tmp_path):
-    (tmp_path / "notes.jpg").write_text("not a picture")
+def test_damaged_files_and_files_of_another_kind_are_named(tmp_path):
+    (tmp_path / "notes.jpg").write_text("not an image")
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "whole.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:3000])
     for name in ("notes.jpg", "half.png"):
