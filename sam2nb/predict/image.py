@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2nb.build import load_model
 from sam2nb.masks.rle import drop_small_islands, fill_small_holes
 from sam2nb.media.images import ImageLike, masks_to_image, to_model_input, to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.pretrained import load_pretrained
 from sam2nb.predict.prompts import ArrayLike, make_prompts
 from sam2nb.structures import MASK_LOGIT_CLAMP, ImageFeatures, MaskPrediction, Prompts
 
@@ -70,8 +70,8 @@ class SAM2ImagePredictor:
 
         kwargs: device, dtype and image_size go to `load_model`, the rest to the predictor.
         """
-        model_kwargs = {key: kwargs.pop(key) for key in ("device", "dtype", "image_size") if key in kwargs}
-        return cls(load_model(model_id, **model_kwargs), **kwargs)
+        model, options = load_pretrained(model_id, kwargs)
+        return cls(model, **options)
 
     @property
     def device(self) -> torch.device:

@@ -1,4 +1,4 @@
-"""What tracking leaves behind: overlay video, palette pictures, run lengths, and the command that writes them."""
+"""Tracked masks as files: overlay video, palette images, run lengths."""
 
 import json
 
@@ -7,15 +7,11 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools.coco import COCO
-from typer.testing import CliRunner
 
-from sam2nb.cli import track as track_file
 from sam2nb.export.tracks import OverlayWriter, PaletteWriter, RleWriter, davis_palette, save_tracks
 from sam2nb.media.video import open_frames
 from sam2nb.predict.video.predictor import FrameResult
-from tests.predict.test_video_predictor import frame, model  # noqa: F401  (a fixture)
-
-SIZE_HW = (40, 56)
+from tests.predict.video.clips import SIZE_HW, frame
 
 
 def result(index: int, obj_ids=(1, 2)) -> FrameResult:
@@ -111,72 +107,3 @@ class RleWriterAt:
 
     def __exit__(self, *_):
         return False
-
-
-# --- the command ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def clip(tmp_path):
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for index in range(4):
-        Image.fromarray(frame(index)).save(folder / f"{index}.png")
-    return folder
-
-
-@pytest.fixture
-def command(monkeypatch, model):  # noqa: F811
-    from sam2nb import cli
-
-    monkeypatch.setattr(cli, "_load", lambda *_: model)
-
-    def run(*words):
-        return CliRunner().invoke(cli.app, ["track", *map(str, words)])
-
-    return run
-
-
-def test_the_command_tracks_and_writes_everything(command, clip, tmp_path):
-    done = command(
-        clip, "--click", "20,20", "--exclude", "2,2", "--frame", 2, "--both-ways",
-        "--out", tmp_path / "out.mp4", "--masks", tmp_path / "masks", "--rle", tmp_path / "out.json",
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    assert "1 objects on 4 of 4 frames" in done.output
-    assert len(open_frames(tmp_path / "out.mp4")) == 4
-    assert sorted(p.name for p in (tmp_path / "masks").iterdir()) == [f"{i:05d}.png" for i in range(4)]
-
-
-def test_each_box_is_an_object_and_so_is_each_label(command, clip, tmp_path):
-    done = command(clip, "--box", "8,10,28,30", "--box", "30,2,50,20", "--masks", tmp_path / "a")
-    assert "2 objects on 4 of 4 frames" in done.output, done.output
-    labels = np.zeros(SIZE_HW, np.uint8)
-    labels[10:30, 8:28], labels[2:8, 30:50] = 3, 9
-    Image.fromarray(labels).save(tmp_path / "labels.png")
-    done = command(clip, "--mask", tmp_path / "labels.png", "--masks", tmp_path / "b", "--frame", 1)
-    assert "2 objects on 3 of 4 frames" in done.output, done.output
-    assert set(np.unique(np.asarray(Image.open(tmp_path / "b" / "00001.png")))) == {0, 3, 9}
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--click", "1,1"), "nothing to write"),
-        (("--masks", "m"), "nothing to track"),
-        (("--masks", "m", "--click", "1;1"), "2 numbers"),
-        (("--masks", "m", "--box", "1,2,3"), "4 numbers"),
-        (("--masks", "m", "--mask", "a.png", "--click", "1,1"), "leave out"),
-        (("--masks", "m", "--box", "1,2,3,4", "--box", "1,2,3,4", "--click", "1,1"), "whose clicks"),
-    ],
-)
-def test_an_order_that_cannot_be_carried_out_is_refused_first(command, clip, words, message):
-    done = command(clip, *words)
-    assert done.exit_code != 0 and message in str(done.exception)
-
-
-def test_a_mask_in_colour_is_no_label_map(clip, tmp_path, model):  # noqa: F811
-    Image.fromarray(frame(0)).save(tmp_path / "rgb.png")
-    order = track_file.TrackOrder(clip, mask=tmp_path / "rgb.png")
-    with pytest.raises(ValueError, match="label map"):
-        list(track_file.run_track_order(order, model, masks=tmp_path / "m"))

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from sam2nb.build import load_model
 from sam2nb.masks.rle import place_rle
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
@@ -41,6 +40,7 @@ from sam2nb.predict.everything.records import FORMS, Record, record_of
 from sam2nb.predict.everything.tiles import join_tiles
 from sam2nb.predict.everything.upsample import enlarge_masks
 from sam2nb.predict.image import SAM2ImagePredictor
+from sam2nb.predict.pretrained import load_pretrained
 
 SMALLEST_TILE = 64
 LARGE_RESULT_BYTES = 2 << 30  # from here on arrays instead of run lengths deserve a warning
@@ -151,8 +151,8 @@ class SAM2AutomaticMaskGenerator:
 
         kwargs: device, dtype and image_size go to `load_model`, the rest to the generator.
         """
-        model_kwargs = {key: kwargs.pop(key) for key in ("device", "dtype", "image_size") if key in kwargs}
-        return cls(load_model(model_id, **model_kwargs), **kwargs)
+        model, options = load_pretrained(model_id, kwargs)
+        return cls(model, **options)
 
     def generate(self, image: ImageLike, progress: bool = False) -> list[Record]:
         """All masks of a picture, best first, as official orders them; an empty list where nothing survives.

@@ -18,13 +18,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sam2nb.build import build_sam2, load_model
+from sam2nb.build import build_sam2
 from sam2nb.fast.compiled import compile_boxes
 from sam2nb.masks.regions import separate
 from sam2nb.media.images import masks_to_image
-from sam2nb.media.video import Prefetched, VideoEndedEarly, VideoLike, open_frames, with_bar
+from sam2nb.media.progress import with_bar
+from sam2nb.media.video import Prefetched, VideoLike, open_frames
+from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.memory_bank import MemoryChoice
 from sam2nb.model.sam2 import SAM2
+from sam2nb.predict.pretrained import load_pretrained
 from sam2nb.predict.prompts import ArrayLike
 from sam2nb.predict.video.prompts import join_points, read_mask, read_points
 from sam2nb.predict.video.session import FramePrompt, ObjectId, ObjectTrack, PendingAnswer, VideoSession
@@ -87,8 +90,8 @@ class SAM2VideoPredictor:
         """A predictor by the name or Hugging Face id of its checkpoint; `device`, `dtype` and `image_size` go to
         `load_model`, the rest to the predictor.
         """
-        options = {key: kwargs.pop(key) for key in ("device", "dtype", "image_size") if key in kwargs}
-        return cls(load_model(model_id, **options), **kwargs)
+        model, options = load_pretrained(model_id, kwargs)
+        return cls(model, **options)
 
     @property
     def steps(self) -> VideoSteps:

@@ -9,6 +9,7 @@ import torch
 from sam2nb.build import build_sam2
 from sam2nb.export import masks as export
 from sam2nb.masks.rle import as_rle, rle_from_mask
+from sam2nb.predict import pretrained
 from sam2nb.predict.everything import generator as mask_generator
 from sam2nb.predict.everything.candidates import (
     Candidates,
@@ -418,10 +419,8 @@ def test_peak_memory_sees_what_was_allocated_in_between():
 
 
 def test_from_pretrained_splits_what_is_the_model_s_from_what_is_the_generator_s(model, monkeypatch):
-    from sam2nb.predict.everything import generator as mask_generator
-
     asked = {}
-    monkeypatch.setattr(mask_generator, "load_model", lambda name, **kwargs: asked.update(name=name, **kwargs) or model)
+    monkeypatch.setattr(pretrained, "load_model", lambda name, **kwargs: asked.update(name=name, **kwargs) or model)
     generator = SAM2AutomaticMaskGenerator.from_pretrained("facebook/sam2-hiera-tiny", device="cpu", points_per_side=5)
     assert asked == {"name": "facebook/sam2-hiera-tiny", "device": "cpu"} and len(generator.point_grids[0]) == 25
 

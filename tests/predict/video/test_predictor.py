@@ -7,45 +7,13 @@ import pytest
 import torch
 
 import sam2nb.predict.video.predictor as module
-from sam2nb import SAM2VideoPredictor, build_sam2, build_sam2_video_predictor
+from sam2nb import SAM2VideoPredictor, build_sam2_video_predictor
 from sam2nb.media.video import FrameList
 from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.memory_bank import MemoryBank
+from sam2nb.predict import pretrained
 from sam2nb.predict.video.session import ObjectTrack
-from tests.reference import scramble
-
-SIZE_HW = (40, 56)
-COUNT = 8
-CLICK = {"points": [[20, 20]], "labels": [1]}
-OTHER = {"points": [[40, 10]], "labels": [1]}
-
-
-def frame(index: int) -> np.ndarray:
-    rng = np.random.default_rng(index // 4)
-    rgb = np.repeat(np.repeat(rng.integers(0, 255, (5, 7, 3), dtype=np.uint8), 8, axis=0), 8, axis=1)
-    rgb[10:30, 8 + index : 28 + index] = (200, 30, 30)
-    return rgb
-
-
-@pytest.fixture(scope="module")
-def model():
-    sam2 = build_sam2("sam2.1_hiera_t", device="cpu", hydra_overrides_extra=["++model.image_size=64"])
-    scramble(sam2)
-    return sam2
-
-
-@pytest.fixture
-def predictor(model):
-    return SAM2VideoPredictor(model, progress=False)
-
-
-@pytest.fixture
-def session(predictor):
-    return predictor.init_state([frame(i) for i in range(COUNT)])
-
-
-def run(predictor, session, **kwargs) -> dict[int, torch.Tensor]:
-    return {result.frame_idx: result.masks for result in predictor.propagate_in_video(session, **kwargs)}
+from tests.predict.video.clips import CLICK, COUNT, OTHER, SIZE_HW, frame, run
 
 
 def test_results_are_the_official_triple(predictor, session):
@@ -194,7 +162,7 @@ def test_offloading_and_threads_change_no_mask(predictor, session, options):
 
 
 def test_frames_are_never_held_as_floats(predictor, session):
-    assert all(picture.dtype == np.uint8 for picture in session.frames._pictures)
+    assert all(picture.dtype == np.uint8 for picture in session.frames._images)
     predictor.add_new_points_or_box(session, 0, 1, **CLICK)
     run(predictor, session)
     assert session.encoded[0] == COUNT - 1, "one encoded frame is kept, not all"
@@ -298,7 +266,7 @@ def test_vos_optimized_compiles_the_model(monkeypatch):
 
 def test_from_pretrained_hands_options_to_the_right_place(model, monkeypatch):
     asked = {}
-    monkeypatch.setattr(module, "load_model", lambda name, **options: asked.update(options, name=name) or model)
+    monkeypatch.setattr(pretrained, "load_model", lambda name, **options: asked.update(options, name=name) or model)
     predictor = SAM2VideoPredictor.from_pretrained("facebook/sam2.1-hiera-tiny", device="cpu", fill_hole_area=0)
     assert asked == {"device": "cpu", "name": "facebook/sam2.1-hiera-tiny"} and predictor.fill_hole_area == 0
 

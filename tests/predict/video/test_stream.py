@@ -4,16 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from sam2nb import SAM2VideoPredictor
 from sam2nb.media import video
-from tests.predict.test_video_predictor import CLICK, OTHER, SIZE_HW, frame, model  # noqa: F401  (a fixture)
+from tests.media.clips import Camera
+from tests.predict.video.clips import CLICK, OTHER, SIZE_HW, frame
 
 LONG = 40
-
-
-@pytest.fixture
-def predictor(model):  # noqa: F811
-    return SAM2VideoPredictor(model, progress=False)
 
 
 def test_a_stream_gives_what_a_clip_gives(predictor):
@@ -111,7 +106,5 @@ def test_a_stream_without_frames_must_be_pushed(predictor):
 
 
 def test_a_camera_is_a_stream(predictor, monkeypatch):
-    from tests.media.test_video import Camera
-
     monkeypatch.setattr(video.cv2, "VideoCapture", Camera)
     assert [result.frame_idx for result in predictor.stream(0)] == [0, 1, 2]
