@@ -15,7 +15,7 @@ import supervision as sv
 from PIL import Image
 from pycocotools import mask as coco
 
-from sam2nb.masks.rle import as_rle, place_rle, rle_from_mask
+from sam2nb.masks.rle import as_rle, rle_from_mask, uncrop_rle
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.plotting import PALETTE
 from sam2nb.predict.everything.records import BACKGROUND, Record, label_map, record_of_mask
@@ -113,7 +113,7 @@ def load_yolo(path: str | Path, size_hw: tuple[int, int]) -> list[Record]:
         mask = sv.polygon_to_mask(polygon - low, tuple(int(side) for side in high - low + 1))
         inside = mask[: height - low[1], : width - low[0]]
         records.append(
-            record_of_mask(place_rle(rle_from_mask(inside), tuple(low.tolist()), size_hw), class_id=class_id)
+            record_of_mask(uncrop_rle(rle_from_mask(inside), tuple(low.tolist()), size_hw), class_id=class_id)
         )
     return records
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sam2nb.huggingface.config import Sam2Config
-from sam2nb.masks.rle import drop_small_islands, fill_small_holes
+from sam2nb.masks.regions import IMAGE_MARGIN, clean_masks
 from sam2nb.media.images import ImageLike, masks_to_image, to_model_input, to_rgb_uint8
 
 PADDING = -10  # coordinate and label, as in transformers, of a point that only makes the tensor rectangular
@@ -136,7 +136,8 @@ class Sam2Processor:
         full = [masks_to_image(logits, tuple(size)) for logits, size in zip(masks, sizes, strict=True)]
         if not binarize:
             return full
-        return [_cleaned(logits > mask_threshold, max_hole_area, max_sprinkle_area) for logits in full]
+        clean = [clean_masks(x, max_hole_area, max_sprinkle_area, mask_threshold, IMAGE_MARGIN) for x in full]
+        return [logits > mask_threshold for logits in clean]
 
 
 def _check_counts(points: Tensor | None, labels: Tensor | None, boxes: Tensor | None, images: int) -> None:
@@ -187,14 +188,3 @@ def _fill(table: np.ndarray, value: Any) -> None:
         return
     for row, item in zip(table, value, strict=False):
         _fill(row, item)
-
-
-def _cleaned(masks: Tensor, max_hole_area: float, max_sprinkle_area: float) -> Tensor:
-    """Fill small holes and drop small islands: (N, M, H, W) bool -> the same shape."""
-    if max_hole_area <= 0 and max_sprinkle_area <= 0:
-        return masks
-    arrays = masks.cpu().numpy()
-    for mask in arrays.reshape(-1, *arrays.shape[-2:]):
-        filled, _ = fill_small_holes(mask, int(max_hole_area) + 1)
-        mask[:], _ = drop_small_islands(filled, int(max_sprinkle_area) + 1)
-    return torch.from_numpy(arrays).to(masks.device)

@@ -1,7 +1,7 @@
 """Segment still images by points, boxes and masks (SAM 2, arXiv 2408.00714, section 3, on a single frame).
 
-The calling convention is the official one. Differs from official: takes any image, checks every prompt, holds the model
-instead of inheriting from it, and closes holes on every device, counted in pixels of the image.
+The calling convention is the official one. Differs from the official package: takes any kind of image, checks every
+prompt, holds the model instead of inheriting from it, and fills holes on every device, counted in pixels of the image.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2nb.masks.rle import drop_small_islands, fill_small_holes
+from sam2nb.masks.regions import IMAGE_MARGIN, clean_masks
 from sam2nb.media.images import ImageLike, masks_to_image, to_model_input, to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
@@ -22,15 +22,15 @@ from sam2nb.predict.pretrained import load_pretrained
 from sam2nb.predict.prompts import ArrayLike, make_prompts
 from sam2nb.structures import MASK_LOGIT_CLAMP, ImageFeatures, MaskPrediction, Prompts
 
-IMAGES_AT_ONCE = 4  # on a GPU; one by one on a CPU, which is no slower there and lighter
+IMAGES_AT_ONCE = 4  # on a GPU; a CPU takes one at a time, which is no slower there and needs less memory
 
 
 class ImagePrediction(NamedTuple):
-    """What `predict` returns; unpacks as `masks, scores, logits`.
+    """The result of `predict`; unpacks as `masks, scores, logits`.
 
-    masks: (C, H, W) bool, or float32 logits with return_logits=True; with several objects (B, C, H, W).
-    scores: (C,) or (B, C), the model's own estimate of each mask's IoU.
-    logits: (C, 4h, 4w) or (B, C, 4h, 4w) float32, clamped to +-32, to be fed back as mask_input.
+    masks: (C, H, W) bool, or float32 logits with return_logits=True; (B, C, H, W) for several objects.
+    scores: (C,) or (B, C), predicted IoU of each mask.
+    logits: (C, 4h, 4w) or (B, C, 4h, 4w) float32, clamped to +-32, usable as the next mask_input.
     """
 
     masks: np.ndarray
@@ -40,7 +40,7 @@ class ImagePrediction(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """One picture, ready for prompts."""
+    """One image, ready for prompts."""
 
     features: ImageFeatures
     conditioned: Tensor  # (1, 256, h, w)
@@ -48,11 +48,11 @@ class EncodedImage:
 
 
 class SAM2ImagePredictor:
-    """Encode a picture once, then ask for as many masks as you like.
+    """Encode an image once, then predict masks for any number of prompts.
 
     model: from `load_model` or `build_sam2`.
-    mask_threshold: logits above it are inside.
-    max_hole_area, max_sprinkle_area: holes and islands up to this many image pixels are filled and dropped.
+    mask_threshold: pixels with a logit above it belong to the mask.
+    max_hole_area, max_sprinkle_area: fill holes and drop islands of up to this many image pixels.
     """
 
     def __init__(
@@ -68,41 +68,41 @@ class SAM2ImagePredictor:
     def from_pretrained(cls, model_id: str, **kwargs: Any) -> SAM2ImagePredictor:
         """A predictor for a checkpoint's name or Hugging Face id, such as "facebook/sam2.1-hiera-tiny".
 
-        kwargs: device, dtype and image_size go to `load_model`, the rest to the predictor.
+        kwargs: device, dtype and image_size are for `load_model`, the others for the constructor.
         """
         model, options = load_pretrained(model_id, kwargs)
         return cls(model, **options)
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         return self.model.device
 
     @property
     def original_sizes(self) -> list[tuple[int, int]]:
-        """(height, width) of each picture that is set."""
+        """(height, width) of each image that is set."""
         return [image.size_hw for image in self.images]
 
     def set_image(self, image: ImageLike) -> None:
-        """Encode one picture; it stays until the next one.
+        """Encode one image; it replaces the one before.
 
-        image: whatever `to_rgb_uint8` takes: arrays, tensors, PIL images, paths.
-        Raises TypeError, ValueError or FileNotFoundError; then the picture set before stays.
+        image: array, tensor, PIL image or path, see `to_rgb_uint8`.
+        Raises TypeError, ValueError or FileNotFoundError; the image before then stays set.
         """
         self.images = self._encode([to_rgb_uint8(image)])
 
     def set_image_batch(self, image_list: Sequence[ImageLike]) -> None:
-        """Encode several pictures, of any sizes, for `predict_batch`."""
+        """Encode several images, of any sizes, for `predict_batch`."""
         if isinstance(image_list, (str, bytes)) or not isinstance(image_list, Sequence) or not image_list:
             raise ValueError("image_list must be a list with at least one image")
         self.images = self._encode([to_rgb_uint8(image) for image in image_list])
 
     @torch.no_grad()
-    def _encode(self, pictures: list[np.ndarray]) -> list[EncodedImage]:
+    def _encode(self, images: list[np.ndarray]) -> list[EncodedImage]:
         step = IMAGES_AT_ONCE if self.device.type == "cuda" else 1
         encoded = []
-        for start in range(0, len(pictures), step):
-            batch = pictures[start : start + step]
+        for start in range(0, len(images), step):
+            batch = images[start : start + step]
             pixels = torch.cat([to_model_input(rgb, self.model.image_size, self.device) for rgb in batch])
             with autocast_for(self.model):
                 features = self.model.encode_image(pixels)
@@ -125,20 +125,29 @@ class SAM2ImagePredictor:
         return_logits: bool = False,
         normalize_coords: bool = True,
     ) -> ImagePrediction:
-        """Masks for the picture that is set.
+        """Masks of the image that is set.
 
-        point_coords: (N, 2) as (x, y) in image pixels, or (B, N, 2) for B objects; point_labels: (N,) or (B, N), 1
-        include, 0 exclude; box: (4,) or (B, 4) as x1, y1, x2, y2; mask_input: (1, 4h, 4w), logits of an earlier
-        answer.
+        point_coords: (N, 2) as (x, y) in image pixels, or (B, N, 2) for B objects. point_labels: (N,) or (B, N), 1 to
+            include, 0 to exclude.
+        box: (4,) or (B, 4) as x1, y1, x2, y2. mask_input: (1, 4h, 4w), logits of an earlier prediction.
         multimask_output: three masks for an ambiguous prompt, or one.
-        return_logits: masks as float logits instead of bool.
-        normalize_coords: False if coordinates are already in 0..1.
+        return_logits: float logits instead of bool masks.
+        normalize_coords: False if coordinates are already between 0 and 1.
 
         Raises RuntimeError before `set_image`, ValueError for prompts that make no sense.
         """
-        self._require_images()
-        prompts = self._prompts(0, point_coords, point_labels, box, mask_input, normalize_coords)
-        return self._finish(self.predict_prompts(prompts, multimask_output), 0, return_logits)
+        size_hw = self._encoded_images()[0].size_hw
+        prompts = make_prompts(
+            size_hw=size_hw,
+            image_size=self.model.image_size,
+            device=self.device,
+            point_coords=point_coords,
+            point_labels=point_labels,
+            box=box,
+            mask_input=mask_input,
+            normalize_coords=normalize_coords,
+        )
+        return self._to_image_size(self.predict_prompts(prompts, multimask_output), size_hw, return_logits)
 
     def predict_batch(
         self,
@@ -150,89 +159,69 @@ class SAM2ImagePredictor:
         return_logits: bool = False,
         normalize_coords: bool = True,
     ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-        """As `predict`, for every picture of `set_image_batch`: lists of masks, scores and logits.
+        """Masks, scores and logits of every image of `set_image_batch`, as three lists; see `predict`.
 
-        Each argument is a list with one entry (or None) per picture.
+        Each argument is a list with one entry (or None) per image.
         """
-        self._require_images()
+        images = self._encoded_images()
         batches = {
-            "point_coords_batch": point_coords_batch,
-            "point_labels_batch": point_labels_batch,
-            "box_batch": box_batch,
-            "mask_input_batch": mask_input_batch,
+            "point_coords": point_coords_batch,
+            "point_labels": point_labels_batch,
+            "box": box_batch,
+            "mask_input": mask_input_batch,
         }
         for name, batch in batches.items():
-            if batch is not None and len(batch) != len(self.images):
-                raise ValueError(f"{name} must have one entry for each of {len(self.images)} images, got {len(batch)}")
+            if batch is not None and len(batch) != len(images):
+                raise ValueError(f"{name}_batch must have one entry for each of {len(images)} images, got {len(batch)}")
         results = []
-        for index in range(len(self.images)):
-            one = [None if batch is None else batch[index] for batch in batches.values()]
-            prompts = self._prompts(index, *one, normalize_coords)
-            results.append(self._finish(self.predict_prompts(prompts, multimask_output, index), index, return_logits))
+        for index, image in enumerate(images):
+            prompts = make_prompts(
+                size_hw=image.size_hw,
+                image_size=self.model.image_size,
+                device=self.device,
+                normalize_coords=normalize_coords,
+                **{name: None if batch is None else batch[index] for name, batch in batches.items()},
+            )
+            prediction = self.predict_prompts(prompts, multimask_output, index)
+            results.append(self._to_image_size(prediction, image.size_hw, return_logits))
         masks, scores, logits = (list(column) for column in zip(*results, strict=True))
         return masks, scores, logits
 
     @torch.no_grad()
     def predict_prompts(self, prompts: Prompts, multimask_output: bool = True, index: int = 0) -> MaskPrediction:
-        """The model's answer to prompts in its own coordinates: nothing enlarged, float32, on the model's device."""
-        self._require_images()
-        image = self.images[index]
+        """Masks for prompts in the model's coordinates: at the decoder's size, float32, on the model's device."""
+        image = self._encoded_images()[index]
         with autocast_for(self.model):
-            answer = self.model.predict_masks(image.conditioned, image.features.high_res, prompts, multimask_output)
+            prediction = self.model.predict_masks(image.conditioned, image.features.high_res, prompts, multimask_output)
         return MaskPrediction(
-            answer.logits.float(), answer.iou.float(), answer.tokens.float(), answer.object_score.float()
+            prediction.logits.float(),
+            prediction.iou.float(),
+            prediction.tokens.float(),
+            prediction.object_score.float(),
         )
 
     def get_image_embedding(self) -> Tensor:
-        """What the decoder sees of the picture that is set: (1, 256, h, w), one sixteenth of the input's side."""
-        self._require_images()
-        return torch.cat([image.conditioned for image in self.images])
+        """The embedding that the decoder attends to: (1, 256, h, w), a sixteenth of the input's side."""
+        return torch.cat([image.conditioned for image in self._encoded_images()])
 
     def reset_predictor(self) -> None:
-        """Forget every picture."""
+        """Forget every image."""
         self.images = []
 
-    def _require_images(self) -> None:
+    def _encoded_images(self) -> list[EncodedImage]:
         if not self.images:
             raise RuntimeError("no image is set: call set_image(image) first")
+        return self.images
 
-    def _prompts(
-        self,
-        index: int,
-        point_coords: ArrayLike | None,
-        point_labels: ArrayLike | None,
-        box: ArrayLike | None,
-        mask_input: ArrayLike | None,
-        normalize_coords: bool,
-    ) -> Prompts:
-        return make_prompts(
-            size_hw=self.images[index].size_hw,
-            image_size=self.model.image_size,
-            device=self.device,
-            point_coords=point_coords,
-            point_labels=point_labels,
-            box=box,
-            mask_input=mask_input,
-            normalize_coords=normalize_coords,
-        )
-
-    def _finish(self, answer: MaskPrediction, index: int, return_logits: bool) -> ImagePrediction:
-        """Masks at the image's size, as arrays; the object axis goes where there is one object."""
-        full = masks_to_image(answer.logits, self.images[index].size_hw).cpu().numpy()
-        if self.max_hole_area > 0 or self.max_sprinkle_area > 0:
-            self._clean(full)
+    def _to_image_size(
+        self, prediction: MaskPrediction, size_hw: tuple[int, int], return_logits: bool
+    ) -> ImagePrediction:
+        """Upsample, clean and threshold the masks; one object has no object axis."""
+        full = masks_to_image(prediction.logits, size_hw)
+        full = clean_masks(full, self.max_hole_area, self.max_sprinkle_area, self.mask_threshold, IMAGE_MARGIN)
         masks = full if return_logits else full > self.mask_threshold
-        low = answer.logits.clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
-        arrays = (masks, answer.iou.cpu().numpy(), low.cpu().numpy())
+        low = prediction.logits.clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
+        arrays = [tensor.cpu().numpy() for tensor in (masks, prediction.iou, low)]
         if len(masks) == 1:
-            arrays = tuple(array[0] for array in arrays)
+            arrays = [array[0] for array in arrays]
         return ImagePrediction(*arrays)
-
-    def _clean(self, full: np.ndarray) -> None:
-        """Fill holes and drop islands in place; changed pixels stand 10 beyond the threshold, as in official."""
-        for logits in full.reshape(-1, *full.shape[-2:]):
-            before = logits > self.mask_threshold
-            after, _ = fill_small_holes(before, int(self.max_hole_area) + 1)
-            after, _ = drop_small_islands(after, int(self.max_sprinkle_area) + 1)
-            logits[after & ~before] = self.mask_threshold + 10.0
-            logits[before & ~after] = self.mask_threshold - 10.0

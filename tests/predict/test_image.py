@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from sam2nb import SAM2ImagePredictor, build_sam2
+from sam2nb.masks.regions import clean_masks
 from sam2nb.predict.image import ImagePrediction
 
 SIDE = 128
@@ -87,15 +88,12 @@ def test_a_batch_of_pictures_gives_lists():
 
 
 def test_holes_and_islands_are_counted_in_image_pixels(predictor):
-    cleaner = SAM2ImagePredictor(predictor.model, max_hole_area=4, max_sprinkle_area=3)
-    logits = np.full((1, 1, 20, 20), -5.0, np.float32)
-    logits[..., 2:12, 2:12] = 5  # an object
-    logits[..., 4:6, 4:6] = -5  # with a hole of 4 pixels
-    logits[..., 8:11, 8:10] = -5  # and one of 6
-    logits[..., 15, 15:18] = 5  # an island of 3
-    cleaner._clean(logits)
-    mask = logits[0, 0] > 0
-    assert mask[4:6, 4:6].all() and not mask[8:11, 8:10].any() and not mask[15].any()
+    cleaner = SAM2ImagePredictor(predictor.model, max_hole_area=30, max_sprinkle_area=20)
+    cleaner.images = predictor.images
+    rough = torch.from_numpy(predictor.predict([[10, 20]], [1], return_logits=True).masks)
+    cleaned = cleaner.predict([[10, 20]], [1], return_logits=True).masks
+    assert np.array_equal(cleaned, clean_masks(rough, 30, 20, margin=10.0).numpy())
+    assert not np.array_equal(cleaned, rough.numpy())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
-from sam2nb.masks.rle import stability_score
+from sam2nb.masks.measure import stability_score
 from sam2nb.notebook import attempt, exercise
 from sam2nb.predict.everything.records import filter_records
 

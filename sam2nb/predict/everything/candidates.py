@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from sam2nb.masks.rle import Rle, clean_rle
+from sam2nb.masks.regions import clean_rle
+from sam2nb.masks.rle import Rle
 from sam2nb.predict.everything.crops import is_cut_off
 
 

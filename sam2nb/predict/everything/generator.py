@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from sam2nb.masks.rle import place_rle
+from sam2nb.masks.rle import uncrop_rle
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.everything.candidates import (
@@ -240,7 +240,7 @@ class SAM2AutomaticMaskGenerator:
             stability=large.stability,
             boxes=large.boxes + torch.tensor(crop.corner_xy * 2),
             crop_boxes=torch.tensor(crop.box).expand(len(large.rles), 4),
-            rles=tuple(place_rle(rle, crop.corner_xy, size_hw) for rle in large.rles),
+            rles=tuple(uncrop_rle(rle, crop.corner_xy, size_hw) for rle in large.rles),
         )
         stable = drop_unstable(drop_empty(found), self.stability_score_thresh)
         whole = stable if self.tiles else drop_cut_off(stable, size_hw)

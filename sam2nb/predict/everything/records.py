@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sam2nb.masks.rle import Rle, as_rle, box_xywh
+from sam2nb.masks.measure import box_xywh
+from sam2nb.masks.rle import Rle, as_rle
 from sam2nb.predict.everything.candidates import Candidates, distinct
 
 Record = dict[str, Any]

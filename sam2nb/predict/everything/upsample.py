@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2nb.masks.rle import Rle, mask_boxes, rle_from_runs
+from sam2nb.masks.measure import mask_boxes, stability_of_areas
+from sam2nb.masks.rle import Rle, rle_from_runs
 
 MARGIN = 1e-3  # far above what rounding can add to an interpolated logit
 
@@ -86,7 +87,7 @@ def enlarge_masks(
         rles += [_join(runs, index, size_hw) for index in range(len(masks))]
     inner, outer = torch.cat(areas, dim=1).cpu() if areas else torch.zeros(2, 0, dtype=torch.int64)
     boxes = torch.tensor([rle.box for rle in rles], dtype=torch.int64).reshape(-1, 4)
-    return LargeMasks(torch.where(outer > 0, inner / outer, 0.0), boxes, tuple(rles))
+    return LargeMasks(stability_of_areas(inner, outer), boxes, tuple(rles))
 
 
 def _windows(visible: Tensor, axis_x: Axis, height: int) -> list[list[int]]:

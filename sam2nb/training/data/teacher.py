@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from sam2nb.masks.measure import stability_score
 from sam2nb.model.sam2 import SAM2
 from sam2nb.structures import ImageFeatures, Prompts
 
@@ -166,10 +167,10 @@ def look_at(model: SAM2, image: NDArray[np.uint8]) -> tuple[ImageFeatures, NDArr
 
 def distinct_masks(logits: Tensor, ious: Tensor) -> Tensor:
     """Keep what the teacher is sure of, and each region once: (N, h, w), (N,) -> (n <= 24, h, w) bool"""
-    inner, outer = (logits > STABILITY_OFFSET).sum((1, 2)), (logits > -STABILITY_OFFSET).sum((1, 2))
+    stable = stability_score(logits, offset=STABILITY_OFFSET) >= MIN_STABILITY
     masks = logits > 0
     area = masks.float().mean((1, 2))
-    good = (ious > MIN_IOU) & (inner >= MIN_STABILITY * outer) & (area > AREA_RANGE[0]) & (area < AREA_RANGE[1])
+    good = (ious > MIN_IOU) & stable & (area > AREA_RANGE[0]) & (area < AREA_RANGE[1])
     order = torch.nonzero(good).flatten()[ious[good].argsort(descending=True)]
     masks = masks[order]
     flat = masks.flatten(1).float()

@@ -185,38 +185,8 @@ def test_half_precision_tracks_too(model):
 # --- masks are cleaned on every device --------------------------------------------------------------------------------
 
 
-def blob(holes=(), islands=()) -> torch.Tensor:
-    logits = torch.full((1, 1, 32, 32), -5.0)
-    logits[..., 4:28, 4:20] = 5.0
-    for y, x, side in holes:
-        logits[..., y : y + side, x : x + side] = -5.0
-    for y, x, side in islands:
-        logits[..., y : y + side, x : x + side] = 5.0
-    return logits
-
-
-def test_small_holes_and_islands_go_and_large_ones_stay():
-    from sam2nb.masks.regions import clean_masks
-
-    logits = blob(holes=[(8, 8, 2), (16, 8, 4)], islands=[(2, 25, 2), (10, 24, 4)])
-    cleaned = clean_masks(logits, fill_hole_area=8, max_sprinkle_area=8)
-    assert torch.equal(cleaned > 0, blob(holes=[(16, 8, 4)], islands=[(10, 24, 4)]) > 0)
-    assert cleaned[0, 0, 8, 8] == pytest.approx(0.1)
-    assert clean_masks(logits, 0, 0) is logits
-
-
-def test_a_small_object_is_no_island_of_itself():
-    from sam2nb.masks.regions import clean_masks
-
-    logits = torch.full((1, 1, 16, 16), -5.0)
-    logits[..., 3:5, 3:5] = 5.0
-    assert torch.equal(clean_masks(logits, 0, 50), logits)
-    empty = torch.full((1, 1, 16, 16), -5.0)
-    assert torch.equal(clean_masks(empty, 8, 50), empty)
-
-
 def test_tracked_masks_have_no_small_holes(model):
-    from sam2nb.masks.rle import fill_small_holes
+    from sam2nb.masks.regions import fill_small_holes
 
     predictor = SAM2VideoPredictor(model, fill_hole_area=6, progress=False)
     session = predictor.init_state([frame(i) for i in range(4)])

@@ -1,0 +1,34 @@
+"""Boxes and stability against the official package."""
+
+import pytest
+import torch
+
+from sam2nb.masks.measure import mask_boxes, stability_score
+from tests.mask_cases import smooth_logits
+
+
+@pytest.fixture(scope="module")
+def amg():
+    return pytest.importorskip("sam2.utils.amg")
+
+
+def test_boxes_equal_the_official_ones_for_batches_and_empty_masks(amg):
+    masks = torch.rand(3, 4, 9, 7) > 0.9
+    masks[0, 0] = False
+    assert torch.equal(mask_boxes(masks), amg.batched_mask_to_box(masks))
+    assert mask_boxes(torch.zeros(0, 5, 5, dtype=torch.bool)).shape == (0, 4)
+
+
+def test_stability_is_the_inner_area_over_the_outer_area():
+    logits = torch.full((10, 10), -5.0)
+    logits[:4] = 0.5
+    logits[:2] = 5.0
+    assert stability_score(logits) == 0.5
+
+
+def test_stability_equals_the_official_one_and_is_zero_where_that_divides_by_zero(amg):
+    logits = smooth_logits(6)
+    logits[0] = -50.0
+    ours, official = stability_score(logits, 0.2, 0.7), amg.calculate_stability_score(logits, 0.2, 0.7)
+    assert torch.equal(ours[1:], official[1:])
+    assert official[0].isnan() and ours[0] == 0
