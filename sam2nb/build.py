@@ -15,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from sam2nb.fast import accelerate
 from sam2nb.fast.compiled import compile_boxes
 from sam2nb.model.sam2 import SAM2
 from sam2nb.resources import resource_dir
@@ -31,17 +32,19 @@ def build_sam2(
     mode: str = "eval",
     hydra_overrides_extra: Iterable[str] = (),
     apply_postprocessing: bool = True,
+    *,
+    fast: bool = True,
 ) -> SAM2:
     """Build a model from a configuration and, if given, load a checkpoint into it.
 
     config_file: "configs/sam2.1/sam2.1_hiera_t.yaml", "sam2_hiera_t.yaml", "sam2.1_hiera_t", or the path of your own
         file.
-    ckpt_path: official .pt, our .safetensors, or a Hugging Face folder; None leaves the weights random, as official
-        does.
+    ckpt_path: official .pt, our .safetensors, or a Hugging Face folder; None leaves the weights random.
     device: None takes the GPU where there is one.
     mode: "eval" or "train".
     hydra_overrides_extra: such as "++model.image_size=512".
-    apply_postprocessing: let an unstable single mask give way to the best of three, as official does.
+    apply_postprocessing: let an unstable single mask give way to the best of three, as the official package does.
+    fast: the same numbers sooner (`sam2nb.fast`); False gives the textbook model, exactly as `sam2nb.model` reads.
 
     Raises FileNotFoundError for an unknown configuration, ValueError for a checkpoint that does not fit it.
     """
@@ -50,11 +53,13 @@ def build_sam2(
     overrides = [f"++model.stable_single_mask={'true' if apply_postprocessing else 'false'}", *hydra_overrides_extra]
     config = _compose(config_file, overrides)
     check_image_size(config.model.image_size)
-    model: SAM2 = instantiate(config.model)
-    model.config_name = Path(config_file).name.removesuffix(".yaml")  # save_checkpoint notes it in the file
-    if ckpt_path is not None:
-        load_checkpoint(model, ckpt_path)
-    return model.to(pick_device(device)).train(mode == "train")
+    with torch.inference_mode(False):  # ordinary parameters, wherever the model is built
+        model: SAM2 = instantiate(config.model)
+        model.config_name = Path(config_file).name.removesuffix(".yaml")  # save_checkpoint notes it in the file
+        if ckpt_path is not None:
+            load_checkpoint(model, ckpt_path)
+        model = model.to(pick_device(device)).train(mode == "train")
+    return accelerate(model) if fast else model
 
 
 def load_model(
@@ -63,12 +68,12 @@ def load_model(
     dtype: str | torch.dtype | None = None,
     image_size: int | None = None,
     compile: bool = False,
+    fast: bool = True,
 ) -> SAM2:
-    """A model with trained weights, by the name of its checkpoint; what is not on disk is downloaded once.
+    """Load a model with trained weights by the name of its checkpoint, downloading it once.
 
     name: "sam2nb_nano" (comes with the project), "sam2_hiera_tiny", "sam2.1_hiera_large",
-    "facebook/sam2.1-hiera-tiny", …;
-        "auto" takes the best checkpoint on disk, at the least nano.
+        "facebook/sam2.1-hiera-tiny", …; "auto" takes the best checkpoint on disk, nano if there is no other.
     device: None takes the GPU where there is one.
     dtype: what predictors compute in, torch.float32, torch.bfloat16 or torch.float16 (or their names); None or "auto"
         takes float32 on a CPU and the card's fast half precision on a GPU. Weights stay float32.
@@ -83,7 +88,7 @@ def load_model(
     path = download(checkpoint.name)
     overrides = [] if image_size is None else [f"++model.image_size={image_size}"]
     device = pick_device(device)
-    model = build_sam2(checkpoint.config, path, device, hydra_overrides_extra=overrides)
+    model = build_sam2(checkpoint.config, path, device, hydra_overrides_extra=overrides, fast=fast)
     model.compute_dtype = pick_dtype(dtype, device)
     return compile_boxes(model) if compile else model
 

@@ -1,12 +1,14 @@
-"""The trunk of the image encoder: Hiera (arXiv 2306.00989; SAM 2, arXiv 2408.00714, section 4 and appendix D).
+"""Hiera, the trunk of the image encoder.
 
-Four stages at strides 4, 8, 16 and 32. Most blocks attend inside windows, three of them to the whole grid. The block
-that opens a stage halves the grid by max-pooling its queries and doubles the channels.
+Ryali et al., arXiv 2306.00989; SAM 2, arXiv 2408.00714, section 4 and appendix D. Four stages at strides 4, 8, 16
+and 32. Most blocks attend inside windows, three of them to the whole grid. The block that opens a stage halves the
+grid by max-pooling its queries and doubles the channels. Every block is pre-norm with two residuals:
 
-Inside this file maps are channels-last, (B, h, w, C), since every layer acts on channels; the trunk returns (B, C, h,
-w). Differs from official: the position table and everything else that depends on the input size alone is built once
-per
-size.
+    x = x + attention(norm1(x))
+    x = x + mlp(norm2(x))
+
+Inside this file maps are channels-last, (B, h, w, C), since every layer acts on channels; the trunk returns
+(B, C, h, w). Differs from the official package: three small blocks in place of one with flags.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam2nb.model.layers import MLP, in_bands, window_partition, window_unpartition
+from sam2nb.model.attention import attend, merge_heads, split_heads
+from sam2nb.model.layers import MLP, window_partition, window_unpartition
 
 NORM_EPS = 1e-6  # as trained; PyTorch's default is 1e-5
 WINDOW_POSITION = 8  # side of the learned position tile that repeats over the grid
@@ -32,68 +35,96 @@ class PatchEmbed(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """pixels: (B, 3, S, S) -> (B, S/4, S/4, C)"""
-        return self.proj(pixels.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1).contiguous()
+        return self.proj(pixels).permute(0, 2, 3, 1)
 
 
 class HieraAttention(nn.Module):
-    """Attention inside windows (or over the whole grid), with the queries halved where a stage opens."""
+    """Multi-head attention among all tokens of a map or window."""
 
-    def __init__(self, *, width_in: int, width: int, num_heads: int, window: int) -> None:
+    def __init__(self, *, width: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.window = window  # 0: attend to the whole grid
-        self.pools_queries = width != width_in
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, h, w, C) -> (N, h, w, C)"""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return self.proj(attend_on_maps(q, k, v, self.num_heads))
+
+
+class PooledAttention(nn.Module):
+    """Attention that opens a stage: more channels, and queries max-pooled to half the grid."""
+
+    def __init__(self, *, width_in: int, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
         self.qkv = nn.Linear(width_in, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, h, w, C_in) -> (B, h, w, C), or (B, h/2, w/2, C) with pooled queries"""
-        shrink = 2 if self.pools_queries else 1
-        size_hw = (x.shape[1] // shrink, x.shape[2] // shrink)
-        if not self.window:
-            return self.proj(self.attend(self.qkv(x)))
-        # only real tokens are projected: for a token of zeros, the padding as trained, the projection is its bias
-        windows = window_partition(self.qkv(x), self.window, padding=self.qkv.bias)
-        return self.proj(window_unpartition(self.attend(windows), size_hw))
-
-    def attend(self, qkv: Tensor) -> Tensor:
-        """qkv: (N, h, w, 3C) -> (N, h, w, C), or (N, h/2, w/2, C); all tokens of one of the N see each other"""
-        q, k, v = qkv.chunk(3, dim=-1)
-        if self.pools_queries:
-            q = max_pool(q)
-        size_hw = q.shape[1:3]
-        q, k, v = (t.flatten(1, 2).unflatten(2, (self.num_heads, -1)).transpose(1, 2) for t in (q, k, v))
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).unflatten(1, size_hw)
+        """x: (N, h, w, C_in) -> (N, h/2, w/2, C)"""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return self.proj(attend_on_maps(max_pool(q), k, v, self.num_heads))
 
 
-class HieraBlock(nn.Module):
-    """Pre-norm transformer block; where it opens a stage, the shortcut is projected and pooled as well."""
+class GlobalBlock(nn.Module):
+    """Transformer block that attends to the whole grid."""
+
+    def __init__(self, *, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.attn = HieraAttention(width=width, num_heads=num_heads)
+        self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.mlp = MLP(width, 4 * width, width, activation=F.gelu)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, h, w, C) -> (B, h, w, C)"""
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class WindowedBlock(nn.Module):
+    """Transformer block that attends inside windows."""
+
+    def __init__(self, *, width: int, num_heads: int, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.attn = HieraAttention(width=width, num_heads=num_heads)
+        self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.mlp = MLP(width, 4 * width, width, activation=F.gelu)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, h, w, C) -> (B, h, w, C)"""
+        windows = self.attn(window_partition(self.norm1(x), self.window))
+        x = x + window_unpartition(windows, x.shape[1:3])
+        return x + self.mlp(self.norm2(x))
+
+
+class StageOpeningBlock(nn.Module):
+    """Windowed block that opens a stage: half the grid, twice the channels, the shortcut projected and pooled too.
+
+    window: side of the window before pooling; it is still that of the stage before.
+    """
 
     def __init__(self, *, width_in: int, width: int, num_heads: int, window: int) -> None:
         super().__init__()
-        self.opens_stage = width != width_in
         self.window = window
         self.norm1 = nn.LayerNorm(width_in, eps=NORM_EPS)
-        self.attn = HieraAttention(width_in=width_in, width=width, num_heads=num_heads, window=window)
+        self.proj = nn.Linear(width_in, width)
+        self.attn = PooledAttention(width_in=width_in, width=width, num_heads=num_heads)
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
         self.mlp = MLP(width, 4 * width, width, activation=F.gelu)
-        if self.opens_stage:
-            self.proj = nn.Linear(width_in, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, h, w, C_in) -> (B, h, w, C), or (B, h/2, w/2, C) where a stage opens"""
-        if self.window:  # rows of windows know nothing of each other
-            return in_bands(lambda band: self.transform(self.mix(band)), x, self.window)
-        return in_bands(self.transform, self.mix(x), 1)
-
-    def mix(self, x: Tensor) -> Tensor:
-        """Tokens look at each other: (B, h, w, C_in) -> (B, h, w, C), or (B, h/2, w/2, C) where a stage opens"""
+        """x: (B, h, w, C_in) -> (B, h/2, w/2, C)"""
         normed = self.norm1(x)
-        shortcut = max_pool(self.proj(normed)) if self.opens_stage else x
-        return shortcut + self.attn(normed)
-
-    def transform(self, x: Tensor) -> Tensor:
-        """Every token on its own: (B, h, w, C) -> (B, h, w, C)"""
+        # the shortcut starts from the normed input (as trained)
+        shortcut = max_pool(self.proj(normed))
+        # every window leaves the attention with half its side
+        windows = self.attn(window_partition(normed, self.window))
+        x = shortcut + window_unpartition(windows, shortcut.shape[1:3])
         return x + self.mlp(self.norm2(x))
 
 
@@ -123,47 +154,37 @@ class Hiera(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, embed_dim, position_grid, position_grid))
         self.pos_embed_window = nn.Parameter(torch.zeros(1, embed_dim, WINDOW_POSITION, WINDOW_POSITION))
         self.blocks = nn.ModuleList()
-        width_in = embed_dim
         for stage, count in enumerate(stages):
-            width = embed_dim * 2**stage
-            for place in range(count):
-                # opens a stage, but still on the old window (as trained)
-                window = windows[stage - 1] if place == 0 and stage else windows[stage]
-                if len(self.blocks) in global_blocks:
-                    window = 0
-                block = HieraBlock(width_in=width_in, width=width, num_heads=num_heads * 2**stage, window=window)
+            width, heads = embed_dim * 2**stage, num_heads * 2**stage
+            for index_in_stage in range(count):
+                if stage > 0 and index_in_stage == 0:
+                    # still on the window of the stage before (as trained)
+                    block = StageOpeningBlock(
+                        width_in=width // 2, width=width, num_heads=heads, window=windows[stage - 1]
+                    )
+                elif len(self.blocks) in global_blocks:
+                    block = GlobalBlock(width=width, num_heads=heads)
+                else:
+                    block = WindowedBlock(width=width, num_heads=heads, window=windows[stage])
                 self.blocks.append(block)
-                width_in = width
         self.stage_ends = [sum(stages[: i + 1]) - 1 for i in range(len(stages))]
         self.widths = [embed_dim * 2**stage for stage in range(len(stages))]
-        self._position: tuple[tuple, Tensor] | None = None
         for table in (self.pos_embed, self.pos_embed_window):
             nn.init.trunc_normal_(table, std=0.02)
 
     def position(self, size_hw: tuple[int, int]) -> Tensor:
-        """The learned table stretched over the grid plus the tile repeated over it: -> (1, h, w, C)
-
-        Without gradients it is kept for the next picture of the same size, as long as the tables stay as they are.
-        """
-        if torch.is_grad_enabled():
-            return self._build_position(size_hw)
-        tables = (self.pos_embed, self.pos_embed_window)
-        key = (size_hw, *((table.device, table.dtype, table.data_ptr(), table._version) for table in tables))
-        if self._position is None or self._position[0] != key:
-            with torch.inference_mode(False), torch.no_grad():  # an ordinary tensor, whoever asks first
-                self._position = (key, self._build_position(size_hw))
-        return self._position[1]
-
-    def _build_position(self, size_hw: tuple[int, int]) -> Tensor:
+        """The learned table stretched over the grid plus the tile repeated over it: -> (1, h, w, C)"""
         stretched = F.interpolate(self.pos_embed, size=size_hw, mode="bicubic")
         repeats = [-(-side // WINDOW_POSITION) for side in size_hw]
         tiled = self.pos_embed_window.tile(1, 1, *repeats)[:, :, : size_hw[0], : size_hw[1]]
-        return (stretched + tiled).permute(0, 2, 3, 1).contiguous()
+        return (stretched + tiled).permute(0, 2, 3, 1)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """pixels: (B, 3, S, S) -> one map per stage, finest first: (B, C, S/4, S/4), (B, 2C, S/8, S/8), …"""
+        # one token every 4 pixels, with its position
         x = self.patch_embed(pixels)
         x = x + self.position(x.shape[1:3])
+        # keep the map with which every stage ends
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)
@@ -172,8 +193,16 @@ class Hiera(nn.Module):
         return maps
 
 
+def attend_on_maps(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
+    """Attention between channels-last maps, every cell a token.
+
+    q: (N, h, w, C), k and v: (N, h', w', C) -> (N, h, w, C)
+    """
+    size_hw = q.shape[1:3]
+    q, k, v = (split_heads(grid.flatten(1, 2), num_heads) for grid in (q, k, v))
+    return merge_heads(attend(q, k, v)).unflatten(1, size_hw)
+
+
 def max_pool(grid: Tensor) -> Tensor:
     """Keep the largest of every 2x2 cells, channel by channel: (B, h, w, C) -> (B, h/2, w/2, C)"""
-    # on this layout twice as fast as F.max_pool2d, which also notes where each maximum was
-    rows = torch.maximum(grid[:, 0::2], grid[:, 1::2])
-    return torch.maximum(rows[:, :, 0::2], rows[:, :, 1::2])
+    return F.max_pool2d(grid.permute(0, 3, 1, 2), kernel_size=2, stride=2).permute(0, 2, 3, 1)

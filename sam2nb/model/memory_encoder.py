@@ -1,7 +1,8 @@
-"""The memory encoder: a frame's features and its mask become one map of memory (SAM 2, arXiv 2408.00714, section 4).
+"""The memory encoder: a frame's features and its mask become one map, the memory of that frame.
 
-The mask is shrunk by four strided convolutions to the grid of the features, both are summed, mixed by two ConvNeXt
-blocks (arXiv 2201.03545) and squeezed to 64 channels.
+SAM 2, arXiv 2408.00714, section 4 "Memory encoder"; ConvNeXt blocks, arXiv 2201.03545. The mask is downsampled to the
+grid of the features by four strided convolutions; the sum of both passes two ConvNeXt blocks and is reduced to 64
+channels.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from sam2nb.model.layers import LayerNorm2d
 
-MASK_STRIDE = 16  # from the input side to the features' grid
+NUM_HALVINGS = 4  # from the input's side to the features' grid, which has stride 16
 LAYER_SCALE = 1e-6  # initial weight of a block's own contribution
 
 
@@ -23,7 +24,7 @@ class MaskDownsampler(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         channels = 1
-        for _ in range(MASK_STRIDE.bit_length() - 1):
+        for _ in range(NUM_HALVINGS):
             layers += [
                 nn.Conv2d(channels, channels * 4, kernel_size=3, stride=2, padding=1),
                 LayerNorm2d(channels * 4),
@@ -51,26 +52,29 @@ class FuserBlock(nn.Module):
 
     def forward(self, grid: Tensor) -> Tensor:
         """grid: (B, C, h, w) -> (B, C, h, w)"""
-        mixed = self.norm(self.dwconv(grid)).permute(0, 2, 3, 1)
-        mixed = self.gamma * self.pwconv2(F.gelu(self.pwconv1(mixed)))
-        return grid + mixed.permute(0, 3, 1, 2)
+        # each channel on its own, over a 7x7 neighbourhood
+        x = self.norm(self.dwconv(grid)).permute(0, 2, 3, 1)
+        # each cell on its own, over all channels
+        x = self.gamma * self.pwconv2(F.gelu(self.pwconv1(x)))
+        return grid + x.permute(0, 3, 1, 2)
 
 
 class Fuser(nn.Module):
-    """A chain of such blocks."""
+    """A chain of ConvNeXt blocks."""
 
     def __init__(self, width: int, num_layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(FuserBlock(width) for _ in range(num_layers))
 
     def forward(self, grid: Tensor) -> Tensor:
+        """grid: (B, C, h, w) -> (B, C, h, w)"""
         for layer in self.layers:
             grid = layer(grid)
         return grid
 
 
 class MemoryEncoder(nn.Module):
-    """Frame features + mask -> memory map."""
+    """Frame features and mask in, memory map out."""
 
     def __init__(self, *, width: int, out_dim: int, num_layers: int = 2) -> None:
         super().__init__()
@@ -81,4 +85,5 @@ class MemoryEncoder(nn.Module):
 
     def forward(self, embedding: Tensor, mask: Tensor) -> Tensor:
         """embedding: (B or 1, 256, h, w), mask: (B, 1, 16h, 16w) -> (B, 64, h, w)"""
-        return self.out_proj(self.fuser(self.pix_feat_proj(embedding) + self.mask_downsampler(mask)))
+        fused = self.fuser(self.pix_feat_proj(embedding) + self.mask_downsampler(mask))
+        return self.out_proj(fused)

@@ -1,0 +1,132 @@
+"""Attention in a cheaper order of the same products, and memory attention that never holds all scores.
+
+softmax(q (k W)') (v U) may be computed as softmax((q W') k') v U: with few queries it is cheaper to apply the key
+projection to the queries, and the value projection after the weighted sum instead of before it; with few keys the
+other way round. With wide keys but narrow values the value projection comes last too. The weights of a softmax sum to
+one, so biases follow suit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sam2nb.fast.positions import axial_rope
+from sam2nb.model.attention import Attention, RoPEAttention, attend, merge_heads, split_heads
+from sam2nb.model.positional import rotate
+
+FEW = 15  # up to this many tokens on one side it pays to move the other side's projections (width 256, 8 heads)
+STREAM_ROWS, STREAM_KEYS = 1024, 1024  # a block of scores: 4 MiB, inside the cache
+
+
+def few_tokens(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """`Attention.forward`, with the projections on the side that has few tokens.
+
+    q: (B or 1, N, C), k and v: (B or 1, M, C) -> (B, N, C)
+    """
+    if len(q) == len(k) == len(v) and q.shape[1] <= FEW < k.shape[1]:
+        return few_queries(attention, q, k, v)
+    if len(q) == len(k) == len(v) and k.shape[1] <= FEW < q.shape[1]:
+        return few_keys(attention, q, k, v)
+    return Attention.forward(attention, q, k, v)
+
+
+def few_queries(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Fold k_proj into the queries and apply v_proj to the result, so that neither runs over the many keys.
+
+    The keys' bias adds the same to all scores of a query, which a softmax does not see.
+    """
+    heads = attention.num_heads
+    q = split_heads(attention.q_proj(q), heads)
+    absorbed_q = q @ attention.k_proj.weight.unflatten(0, (heads, -1))  # (B, heads, N, C)
+    scale = q.shape[-1] ** -0.5
+    # all heads share the keys, so they become one head with heads * N queries
+    context = F.scaled_dot_product_attention(absorbed_q.flatten(1, 2)[:, None], k[:, None], v[:, None], scale=scale)
+    context = context[:, 0].unflatten(1, (heads, -1))  # (B, heads, N, C)
+    values = context @ attention.v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2)
+    return attention.out_proj(merge_heads(values) + attention.v_proj.bias)
+
+
+def few_keys(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Fold q_proj into the keys and out_proj into the values, so that neither runs over the many queries."""
+    heads = attention.num_heads
+    k = split_heads(attention.k_proj(k), heads) * (attention.out_proj.in_features // heads) ** -0.5
+    v = split_heads(attention.v_proj(v), heads)
+    absorbed_k = k @ attention.q_proj.weight.unflatten(0, (heads, -1))  # (B, heads, M, C)
+    bias = k @ attention.q_proj.bias.unflatten(0, (heads, -1))[..., None]  # (B, heads, M, 1)
+    absorbed_v = v @ attention.out_proj.weight.T.unflatten(0, (heads, -1))  # (B, heads, M, C)
+    scores = torch.baddbmm(bias.flatten(1).unsqueeze(1), q, absorbed_k.flatten(1, 2).transpose(1, 2))
+    weights = scores.unflatten(2, (heads, -1)).softmax(dim=-1).flatten(2)  # (B, N, heads * M)
+    return torch.baddbmm(attention.out_proj.bias, weights, absorbed_v.flatten(1, 2))
+
+
+def streamed(
+    attention: RoPEAttention, q: Tensor, k: Tensor, v: Tensor, size_hw: tuple[int, int], num_pointer_tokens: int = 0
+) -> Tensor:
+    """`RoPEAttention.forward`; narrow values on a CPU are summed first and projected afterwards, block by block.
+
+    q: (B or 1, h*w, C), k and v: (B, n*h*w + num_pointer_tokens, C_kv) -> (B, h*w, C)
+    """
+    rotation = axial_rope(attention.q_proj.out_features, tuple(size_hw), q.device)
+    narrow = v.shape[-1] < q.shape[-1]
+    if not narrow or q.device.type != "cpu" or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        return _at_once(attention, q, k, v, rotation, num_pointer_tokens)
+    q = rotate(attention.q_proj(q), rotation)
+    context = []
+    for row in range(len(k)):
+        blocks = _key_blocks(attention, k[row], v[row], rotation, num_pointer_tokens)
+        context.append(attend_in_blocks(q[row % len(q)], blocks))
+    return attention.out_proj(attention.v_proj(torch.stack(context)))
+
+
+def _at_once(
+    attention: RoPEAttention, q: Tensor, k: Tensor, v: Tensor, rotation: Tensor, num_pointer_tokens: int
+) -> Tensor:
+    """The textbook order, with a rotation that is at hand."""
+    q, k, v = attention.q_proj(q)[:, None], attention.k_proj(k)[:, None], attention.v_proj(v)[:, None]
+    num_placed = k.shape[2] - num_pointer_tokens
+    grids = rotate(k[:, :, :num_placed].unflatten(2, (-1, len(rotation))), rotation).flatten(2, 3)
+    k = torch.cat((grids, k[:, :, num_placed:]), dim=2)
+    return attention.out_proj(attend(rotate(q, rotation), k, v)[:, 0])
+
+
+def _key_blocks(
+    attention: RoPEAttention, k: Tensor, v: Tensor, rotation: Tensor, num_pointer_tokens: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """k, v: (M, C_kv) -> blocks of projected and rotated keys (m, C) with their values (m, C_kv)"""
+    num_placed = len(k) - num_pointer_tokens
+    for start in range(0, num_placed, len(rotation)):
+        for first in range(0, len(rotation), STREAM_KEYS):
+            part = rotation[first : first + STREAM_KEYS]
+            block = slice(start + first, start + first + len(part))
+            yield rotate(attention.k_proj(k[block]), part), v[block]
+    if num_pointer_tokens:
+        yield attention.k_proj(k[num_placed:]), v[num_placed:]
+
+
+def attend_in_blocks(q: Tensor, blocks: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """softmax(q k' / sqrt(c)) v over blocks of keys and values, never holding all scores at once.
+
+    Per query a running maximum, sum and weighted sum are kept (online softmax, arXiv 1805.02867).
+
+    q: (N, c), blocks of k: (m, c) and v: (m, d) -> (N, d)
+    """
+    maximum, total, context = q.new_full((len(q), 1), -torch.inf), q.new_zeros(len(q), 1), None
+    q = q * q.shape[-1] ** -0.5
+    for k, v in blocks:
+        if context is None:
+            context = v.new_zeros(len(q), v.shape[-1])
+        for start in range(0, len(q), STREAM_ROWS):
+            rows = slice(start, start + STREAM_ROWS)
+            scores = q[rows] @ k.T
+            higher = torch.maximum(maximum[rows], scores.amax(dim=1, keepdim=True))
+            fade = (maximum[rows] - higher).exp_()
+            weights = scores.sub_(higher).exp_()
+            total[rows] = total[rows] * fade + weights.sum(dim=1, keepdim=True)
+            context[rows] = (context[rows] * fade).addmm_(weights, v)
+            maximum[rows] = higher
+    assert context is not None
+    return context / total

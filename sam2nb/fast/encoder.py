@@ -1,0 +1,56 @@
+"""The neck with the mask decoder's two convolutions folded in, so that no map of 256 channels is made at full size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sam2nb.model.image_encoder import FpnNeck
+from sam2nb.model.sam2 import SAM2
+from sam2nb.structures import ImageFeatures
+
+
+def skipped(model: SAM2) -> Iterable[nn.Module]:
+    """The modules that `encode_image` here does not call."""
+    encoder, decoder = model.image_encoder, model.sam_mask_decoder
+    return (encoder, *encoder.neck.modules(), decoder.conv_s0, decoder.conv_s1)
+
+
+def encode_image(model: SAM2, pixels: Tensor) -> ImageFeatures:
+    """`SAM2.encode_image`: pixels (B, 3, S, S) -> ImageFeatures"""
+    encoder, decoder = model.image_encoder, model.sam_mask_decoder
+    heads = (decoder.conv_s0, decoder.conv_s1)
+    stride4, stride8, stride16 = run_neck(encoder.neck, encoder.trunk(pixels), heads)[:3]
+    return ImageFeatures(stride16, model.image_position(stride16), (stride4, stride8))
+
+
+def run_neck(neck: FpnNeck, maps: list[Tensor], heads: tuple[nn.Conv2d, ...]) -> list[Tensor]:
+    """The neck, with a 1x1 convolution after each of the finest levels; these must not take part in the top-down sum.
+
+    maps: per stage (B, C_i, h_i, w_i), finest first -> per stage (B, heads' or d_model channels, h_i, w_i)
+    """
+    assert not neck.top_down_levels & set(range(len(heads)))
+    outputs: list[Tensor] = []
+    coarser = None
+    for level, conv in zip(reversed(range(len(maps))), neck.convs, strict=True):
+        head = heads[level] if level < len(heads) else None
+        lateral = convolve_1x1(maps[level], conv.conv, head)
+        if coarser is not None and level in neck.top_down_levels:
+            upsampled = F.interpolate(coarser.float(), scale_factor=2.0, mode="nearest")
+            lateral = lateral + upsampled.to(lateral.dtype)
+        outputs.insert(0, lateral)
+        coarser = lateral
+    return outputs
+
+
+def convolve_1x1(grid: Tensor, conv: nn.Conv2d, head: nn.Conv2d | None) -> Tensor:
+    """A 1x1 convolution, or two in a row as one, run as a linear layer: the trunk's maps are channels-last already.
+
+    grid: (B, C, h, w) -> (B, C', h, w)
+    """
+    weight, bias = conv.weight.flatten(1), conv.bias
+    if head is not None:
+        weight, bias = head.weight.flatten(1) @ weight, head.weight.flatten(1) @ bias + head.bias
+    return F.linear(grid.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
