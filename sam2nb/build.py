@@ -79,6 +79,7 @@ def load_model(
         takes float32 on a CPU and the card's fast half precision on a GPU. Weights stay float32.
     image_size: side of the model's input, a multiple of 32; None as trained (1024, nano less).
     compile: `torch.compile` the four large boxes; the first calls then take minutes (`sam2nb.fast.compiled`).
+    fast: the same numbers sooner (`sam2nb.fast`); False gives the textbook model.
 
     Raises ValueError for an unknown name, OSError when no source can be reached.
     """

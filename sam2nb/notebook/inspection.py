@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sam2nb.model.attention import Attention
+from sam2nb.model.attention import Attention, split_heads
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,6 @@ def attention_shares(attention: Attention, queries: Tensor, keys: Tensor) -> Ten
 
     queries: (B, N, C), keys: (B, M, C), as the module got them -> (B, heads, N, M)
     """
-    q = attention.split_heads(attention.q_proj(queries))
-    k = attention.split_heads(attention.k_proj(keys))
+    q = split_heads(attention.q_proj(queries), attention.num_heads)
+    k = split_heads(attention.k_proj(keys), attention.num_heads)
     return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from sam2nb.build import build_sam2
+from sam2nb.model.hiera import GlobalBlock, StageOpeningBlock
 
 
 @pytest.fixture(scope="module")
@@ -10,9 +11,10 @@ def tiny():
 
 
 def test_the_block_that_opens_a_stage_is_still_on_the_old_window(tiny):
-    windows = [block.window for block in tiny.trunk.blocks]
-    assert windows == [8, 8, 4, 4, 14, 0, 14, 0, 14, 0, 14, 7]
-    assert [block.opens_stage for block in tiny.trunk.blocks] == [i in (1, 3, 10) for i in range(12)]
+    windows = [getattr(block, "window", None) for block in tiny.trunk.blocks]
+    assert windows == [8, 8, 4, 4, 14, None, 14, None, 14, None, 14, 7]
+    opening = [i for i, block in enumerate(tiny.trunk.blocks) if isinstance(block, StageOpeningBlock)]
+    assert opening == [1, 3, 10]
 
 
 @pytest.mark.parametrize(
@@ -27,15 +29,13 @@ def test_the_block_that_opens_a_stage_is_still_on_the_old_window(tiny):
 def test_three_blocks_attend_to_the_whole_grid(name, blocks, global_blocks):
     trunk = build_sam2(name, device="cpu").image_encoder.trunk
     assert len(trunk.blocks) == blocks
-    assert [i for i, block in enumerate(trunk.blocks) if block.window == 0] == global_blocks
+    assert [i for i, block in enumerate(trunk.blocks) if isinstance(block, GlobalBlock)] == global_blocks
 
 
 @torch.no_grad()
 def test_stages_halve_the_grid_and_double_the_channels(tiny):
     maps = tiny.trunk(torch.randn(1, 3, 224, 224))
     assert [tuple(m.shape[1:]) for m in maps] == [(96, 56, 56), (192, 28, 28), (384, 14, 14), (768, 7, 7)]
-    levels = tiny(torch.randn(1, 3, 224, 224))
-    assert [tuple(level.shape[1:]) for level in levels] == [(256, 56, 56), (256, 28, 28), (256, 14, 14)]
 
 
 @torch.no_grad()
@@ -46,12 +46,3 @@ def test_position_is_the_stretched_table_plus_the_repeated_tile(tiny):
     tile = position[0].permute(2, 0, 1) - stretched
     assert torch.allclose(tile[:, :8, :8], trunk.pos_embed_window[0], atol=1e-6)
     assert torch.allclose(tile[:, 96:104, 200:208], trunk.pos_embed_window[0], atol=1e-6)
-
-
-@torch.no_grad()
-def test_only_the_two_coarsest_levels_are_fused(tiny):
-    maps = [torch.randn(1, c, 32 >> i, 32 >> i) for i, c in enumerate((96, 192, 384, 768))]
-    before = tiny.neck(maps)
-    maps[3] = maps[3] + 1
-    changed = [not torch.equal(a, b) for a, b in zip(before, tiny.neck(maps), strict=True)]
-    assert changed == [False, False, True, True]

@@ -29,14 +29,24 @@ def test_window_padding_is_zeros_at_the_right_and_bottom():
 
 def test_layer_norm_2d_is_layer_norm_over_channels():
     norm = LayerNorm2d(6)
-    assert norm.eps == 1e-6
     grid = torch.randn(2, 6, 3, 4) * 5 + 2
     out = norm(grid)
     assert torch.allclose(out.mean(dim=1), torch.zeros(2, 3, 4), atol=1e-5)
     assert torch.allclose(out.std(dim=1, correction=0), torch.ones(2, 3, 4), atol=1e-3)
 
 
+def test_layer_norm_2d_adds_a_millionth_to_the_variance():
+    grid = torch.tensor([1e-3, -1e-3]).view(1, 2, 1, 1)  # variance 1e-6
+    assert torch.allclose(LayerNorm2d(2)(grid).flatten(), torch.tensor([0.5**0.5, -(0.5**0.5)]))
+
+
 def test_mlp_has_no_activation_behind_its_last_layer():
     mlp = MLP(4, 8, 2)
     assert [tuple(layer.weight.shape) for layer in mlp.layers] == [(8, 4), (2, 8)]
     assert (mlp(torch.randn(100, 4)) < 0).any()
+
+
+def test_an_mlp_may_end_in_a_function_of_its_own():
+    mlp = MLP(4, 8, 2, output=torch.sigmoid)
+    scores = mlp(torch.randn(100, 4) * 100)
+    assert scores.min() >= 0 and scores.max() <= 1

@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from sam2nb.build import build_sam2
-from sam2nb.model.mask_decoder import stability, take_best
-from sam2nb.structures import MaskPrediction, Prompts, Recollection
+from sam2nb.structures import Prompts, Recollection
 from tests.reference import scramble
 
 
@@ -21,13 +20,13 @@ def features(model):
 
 
 @torch.no_grad()
-def test_without_memories_a_picture_gets_the_no_memory_embedding(model, features):
+def test_without_memories_an_image_gets_the_no_memory_embedding(model, features):
     difference = model.recall(features) - features.embedding
     assert torch.allclose(difference, model.no_mem_embed.view(1, 256, 1, 1).expand_as(difference), atol=1e-5)
 
 
 @torch.no_grad()
-def test_one_picture_serves_many_prompts_as_if_copied(model, features):
+def test_one_image_serves_many_prompts_as_if_copied(model, features):
     conditioned = model.recall(features)
     points, labels = torch.rand(5, 2, 2) * 128, torch.ones(5, 2, dtype=torch.int32)
     shared = model.predict_masks(conditioned, features.high_res, Prompts(points, labels), multimask=True)
@@ -65,7 +64,7 @@ def test_time_matters_to_memories_and_pointers(model, features):
 
 
 @torch.no_grad()
-def test_in_sam2_0_pointers_carry_no_time():
+def test_in_sam_2_0_pointers_carry_no_time():
     model = build_sam2("sam2_hiera_t", device="cpu", hydra_overrides_extra=["++model.image_size=128"])
     scramble(model)
     features = model.encode_image(torch.randn(1, 3, 128, 128))
@@ -75,7 +74,7 @@ def test_in_sam2_0_pointers_carry_no_time():
 
 
 @torch.no_grad()
-def test_a_lost_object_points_to_the_learned_absence(model):
+def test_an_absent_object_gets_the_learned_no_object_pointer(model):
     token = torch.randn(2, 256)
     pointer = model.object_pointer(token, torch.tensor([[5.0], [-5.0]]))
     assert torch.equal(pointer[1:], model.no_obj_ptr)
@@ -83,20 +82,8 @@ def test_a_lost_object_points_to_the_learned_absence(model):
 
 
 @torch.no_grad()
-def test_an_empty_mask_prompt_is_an_absent_object(model, features):
+def test_an_empty_mask_prompt_means_an_absent_object(model, features):
     answer, pointer = model.predict_from_mask(features, torch.zeros(1, 1, 128, 128))
     assert torch.equal(pointer, model.no_obj_ptr)
     assert answer.object_score.item() == -10
     assert torch.allclose(answer.logits, torch.full_like(answer.logits, -10.0))
-
-
-def test_the_best_answer_is_the_one_with_the_highest_iou():
-    prediction = MaskPrediction(
-        torch.arange(6.0).view(2, 3, 1, 1), torch.tensor([[0.1, 0.9, 0.3], [0.7, 0.2, 0.1]]), torch.rand(2, 3, 4), None
-    )
-    assert take_best(prediction).logits.flatten().tolist() == [1, 3]
-
-
-def test_stability_compares_areas_around_the_threshold():
-    logits = torch.tensor([[[[1.0, 0.01], [-0.01, -1.0]]], [[[-1.0, -1.0], [-1.0, -1.0]]]])
-    assert torch.allclose(stability(logits), torch.tensor([[1 / 3], [1.0]]))

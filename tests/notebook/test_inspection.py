@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sam2nb.model.attention import Attention
+from sam2nb.model.attention import Attention, split_heads
 from sam2nb.notebook.inspection import attention_shares, recording
 
 
@@ -18,7 +18,7 @@ def test_shares_of_attention_explain_what_the_module_gives(num_queries, num_keys
     shares = attention_shares(attention, q, k)
     assert shares.shape == (1, 4, num_queries, num_keys)
     torch.testing.assert_close(shares.sum(dim=-1), torch.ones(1, 4, num_queries))
-    mixed = shares @ attention.split_heads(attention.v_proj(v))
+    mixed = shares @ split_heads(attention.v_proj(v), attention.num_heads)
     torch.testing.assert_close(attention.out_proj(mixed.transpose(1, 2).flatten(2)), attention(q, k, v))
 
 

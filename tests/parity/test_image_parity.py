@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sam2nb.build import build_sam2
+from sam2nb.fast import accelerate
 from sam2nb.structures import Prompts
 from tests.reference import (
     FEATURE_TOLERANCE,
@@ -21,17 +22,17 @@ pytestmark = pytest.mark.parity
 TRUNKS = ["sam2.1_hiera_t", "sam2_hiera_s", "sam2_hiera_b+", "sam2.1_hiera_l"]
 
 
-def build_pair(name: str, image_size: int, seed: int = 0):
+def build_pair(name: str, image_size: int, seed: int = 0, fast: bool = False):
     theirs = build_official(name, image_size)
     scramble(theirs, seed)
-    ours = build_sam2(name, device="cpu", hydra_overrides_extra=[f"++model.image_size={image_size}"])
+    ours = build_sam2(name, device="cpu", hydra_overrides_extra=[f"++model.image_size={image_size}"], fast=fast)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     return ours, theirs
 
 
 @pytest.fixture(scope="module")
 def tiny_pair(official):
-    return build_pair("sam2.1_hiera_t", 256)
+    return build_pair("sam2.1_hiera_t", 256, fast=True)  # with hooks, as below, a fast model is the textbook
 
 
 @pytest.mark.parametrize("image_size", [256, pytest.param(1024, marks=pytest.mark.slow)])
@@ -43,14 +44,42 @@ def test_image_features_equal_official(official, name, image_size):
     ours, theirs = build_pair(name, image_size)
     pixels = torch.randn(1, 3, image_size, image_size)
     with recording(ours) as mine, recording(theirs) as reference:
-        features = ours.encode_image(pixels)
+        textbook = ours.encode_image(pixels)
         expected = theirs.forward_image(pixels)
     culprit = first_difference(mine, reference, FEATURE_TOLERANCE)
     assert culprit is None, f"first differing layer: {culprit}"
-    assert largest_gap(features.embedding, expected["vision_features"]) <= FEATURE_TOLERANCE
-    assert largest_gap(features.high_res[0], expected["backbone_fpn"][0]) <= FEATURE_TOLERANCE
-    assert largest_gap(features.high_res[1], expected["backbone_fpn"][1]) <= FEATURE_TOLERANCE
-    assert largest_gap(features.position, expected["vision_pos_enc"][-1]) <= FEATURE_TOLERANCE
+    for features in (textbook, accelerate(ours).encode_image(pixels)):
+        assert largest_gap(features.embedding, expected["vision_features"]) <= FEATURE_TOLERANCE
+        assert largest_gap(features.high_res[0], expected["backbone_fpn"][0]) <= FEATURE_TOLERANCE
+        assert largest_gap(features.high_res[1], expected["backbone_fpn"][1]) <= FEATURE_TOLERANCE
+        assert largest_gap(features.position, expected["vision_pos_enc"][-1]) <= FEATURE_TOLERANCE
+
+
+def layers_of_the_trunk(blocks: tuple[int, ...]) -> list[str]:
+    """Names of the patch embedding and of every module in some blocks of the tiny trunk."""
+    trunk = build_sam2("sam2.1_hiera_t", device="cpu").image_encoder.trunk
+    names = [f"blocks.{i}{'.' if name else ''}{name}" for i in blocks for name, _ in trunk.blocks[i].named_modules()]
+    return ["patch_embed", "patch_embed.proj", *(name for name in names if not name.endswith("mlp.layers"))]
+
+
+@torch.no_grad()
+def test_the_first_difference_names_any_layer_of_the_trunk(official):
+    ours, theirs = build_pair("sam2.1_hiera_t", 128)
+    pixels = torch.randn(1, 3, 128, 128)
+    with recording(theirs) as reference:
+        theirs.forward_image(pixels)
+    for name in layers_of_the_trunk(blocks=(0, 1, 5)):  # windowed, opening a stage, global
+        name = f"image_encoder.trunk.{name}"
+        wrong = ours.get_submodule(name).register_forward_hook(lambda _module, _inputs, output: output * 1.5)
+        with recording(ours) as mine:
+            ours.image_encoder(pixels)
+        wrong.remove()
+        assert first_difference(mine, reference, FEATURE_TOLERANCE).startswith(f"{name} (call 0) differs")
+
+
+@torch.no_grad()
+def test_the_first_difference_tells_another_shape():
+    assert "has shape" in first_difference({"a": [torch.zeros(2, 3)]}, {"a": [torch.zeros(3, 3)]}, 1.0)
 
 
 @pytest.mark.parametrize("image_size", [224, 320, 480])
@@ -89,19 +118,20 @@ def test_masks_equal_official(tiny_pair, kind, multimask):
     high_res = (torch.randn(1, 32, 64, 64), torch.randn(1, 64, 32, 32))
     with recording(ours) as mine, recording(theirs) as reference:
         prompts = Prompts(points, labels, masks)
-        answer = ours.predict_masks(image, high_res, prompts, multimask)
+        textbook = ours.predict_masks(image, high_res, prompts, multimask)
         logits, iou, tokens, score = official_decoder(theirs, image, high_res, prompts, multimask, repeat_image=True)
     culprit = first_difference(mine, reference, LOGIT_TOLERANCE)
     assert culprit is None, f"first differing layer: {culprit}"
     assert logits.abs().mean() > 1e-3  # the comparison compares something
-    assert largest_gap(answer.logits, logits) <= LOGIT_TOLERANCE
-    assert largest_gap(answer.iou, iou) <= SCORE_TOLERANCE
-    assert largest_gap(answer.tokens, tokens) <= LOGIT_TOLERANCE
-    assert largest_gap(answer.object_score, score) <= LOGIT_TOLERANCE
+    for prediction in (textbook, ours.predict_masks(image, high_res, prompts, multimask)):
+        assert largest_gap(prediction.logits, logits) <= LOGIT_TOLERANCE
+        assert largest_gap(prediction.iou, iou) <= SCORE_TOLERANCE
+        assert largest_gap(prediction.tokens, tokens) <= LOGIT_TOLERANCE
+        assert largest_gap(prediction.object_score, score) <= LOGIT_TOLERANCE
 
 
 @torch.no_grad()
-def test_an_unstable_single_mask_gives_way_as_in_official(tiny_pair):
+def test_an_unstable_single_mask_gives_way_as_in_the_official_package(tiny_pair):
     ours, theirs = tiny_pair
     image = torch.randn(8, 256, 16, 16)
     high_res = (torch.randn(8, 32, 64, 64), torch.randn(8, 64, 32, 32))
