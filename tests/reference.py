@@ -1,4 +1,4 @@
-"""The official package as a yardstick: build it, give both sides one set of weights, find the first layer that differs."""
+"""The official package as a yardstick: build it, share one set of weights, find the first layer that differs."""
 
 from __future__ import annotations
 
