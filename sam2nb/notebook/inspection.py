@@ -1,11 +1,11 @@
-"""Look inside a running model: what goes into a box, what comes out, and where attention goes.
+"""Look inside a running model: the inputs and outputs of modules, and attention weights.
 
-Nothing is changed in the model: forward hooks record, and shares of attention are computed again from the inputs.
+The model is not changed: forward hooks record the calls, and attention weights are computed again from the inputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from sam2nb.model.attention import Attention, split_heads
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module: its positional inputs and its output."""
+    """The positional inputs and the output of one call of a module."""
 
     inputs: tuple[Any, ...]
     output: Any
@@ -26,10 +26,10 @@ class Call:
 
 @contextmanager
 def recording(**modules: nn.Module) -> Iterator[dict[str, Call]]:
-    """Record the last call of each module inside the `with` block: name -> Call."""
+    """Record the last call of each module within the `with` block: name -> Call. The hooks are removed at its end."""
     calls: dict[str, Call] = {}
 
-    def recorder(name: str):
+    def recorder(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def record(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             calls[name] = Call(inputs, output)
 
@@ -43,10 +43,10 @@ def recording(**modules: nn.Module) -> Iterator[dict[str, Call]]:
 
 
 @torch.no_grad()
-def attention_shares(attention: Attention, queries: Tensor, keys: Tensor) -> Tensor:
-    """How each query divides its attention among the keys; every row sums to one.
+def attention_weights(attention: Attention, queries: Tensor, keys: Tensor) -> Tensor:
+    """The weight of each key for each query, softmax(q k^T / sqrt(c)); every row sums to one.
 
-    queries: (B, N, C), keys: (B, M, C), as the module got them -> (B, heads, N, M)
+    queries: (B, N, C), keys: (B, M, C), the inputs of the module -> (B, heads, N, M)
     """
     q = split_heads(attention.q_proj(queries), attention.num_heads)
     k = split_heads(attention.k_proj(keys), attention.num_heads)

@@ -1,4 +1,4 @@
-"""Live prompting in the notebook."""
+"""Live widgets for the notebook: prompts and thresholds."""
 
 from sam2nb.widgets.prompt import PromptWidget
 from sam2nb.widgets.thresholds import ThresholdExplorer

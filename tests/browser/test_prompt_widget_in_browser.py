@@ -1,4 +1,4 @@
-"""The prompt widget's JavaScript in a real browser: a headless Chromium, a page with a stand-in for the Python side.
+"""The JavaScript of the prompt widget in a headless Chromium, on a page with a stand-in for the Python side.
 
 Needs chromium and chromedriver (Debian: `apt-get install chromium chromium-driver`) and selenium; skipped without them.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sam2nb.plotting import image_bytes
-from sam2nb.widgets import prompt as widgets
+from sam2nb.plotting import jpeg_bytes
+from sam2nb.widgets.prompt import STATIC, overlay_png
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -47,7 +47,7 @@ window.listeners = listeners;
 window.answer = (overlay, status) => {
   model.set("overlay", bytes(overlay));
   state.status = status;
-  model.set("turn", state.turn + 1);
+  model.set("revision", state.revision + 1);
 };
 const source = new Blob([%SOURCE%], { type: "text/javascript" });
 const widget = (await import(URL.createObjectURL(source))).default;
@@ -78,18 +78,18 @@ def page(browser, tmp_path):
 
 def open_page(browser, folder: Path, clicks=(), corners=()):
     state = {
-        "picture": base64.b64encode(image_bytes(np.full((HEIGHT, WIDTH, 3), 128, np.uint8))).decode(),
+        "picture": base64.b64encode(jpeg_bytes(np.full((HEIGHT, WIDTH, 3), 128, np.uint8))).decode(),
         "overlay": "",
         "size": [WIDTH, HEIGHT],
         "clicks": list(clicks),
         "corners": list(corners),
         "status": "Click on an object.",
-        "turn": 0,
+        "revision": 0,
         "alt": "a grey card",
     }
-    page = PAGE.replace("%CSS%", (widgets.STATIC / "prompt_widget.css").read_text())
+    page = PAGE.replace("%CSS%", (STATIC / "prompt_widget.css").read_text())
     page = page.replace("%STATE%", json.dumps(state))
-    page = page.replace("%SOURCE%", json.dumps((widgets.STATIC / "prompt_widget.js").read_text()))
+    page = page.replace("%SOURCE%", json.dumps((STATIC / "prompt_widget.js").read_text()))
     path = folder / "page.html"
     path.write_text(page, encoding="utf-8")
     browser.get(path.as_uri())
@@ -123,7 +123,7 @@ def pointer(browser):
 
 
 def offset(x: float, y: float) -> tuple[int, int]:
-    """Pixels of the image -> pixels on the screen from the canvas's centre (the canvas is shown at twice its size)."""
+    """Image pixels -> screen pixels from the centre of the canvas, which is shown at twice the image's size."""
     return round((x - WIDTH / 2) * 2), round((y - HEIGHT / 2) * 2)
 
 
@@ -131,12 +131,12 @@ def near(values, expected, tolerance=1.5):
     return len(values) == len(expected) and all(abs(a - b) <= tolerance for a, b in zip(values, expected, strict=True))
 
 
-def test_the_canvas_fills_its_place_in_the_pictures_proportions(page):
+def test_the_canvas_fills_its_width_and_keeps_the_aspect_ratio(page):
     size = canvas(page).size
     assert (size["width"], size["height"]) == (640, 400)
 
 
-def test_a_left_click_includes_where_it_fell(page):
+def test_a_left_click_adds_an_include_click_at_its_position(page):
     pointer(page).move_to_element_with_offset(canvas(page), *offset(100, 50)).click().perform()
     (click,) = state(page, "clicks")
     assert near(click, [100, 50, 1]) and page.execute_script("return window.saved") == 1
@@ -154,7 +154,7 @@ def test_shift_and_right_clicks_exclude(page):
     assert near(first, [40, 40, 0]) and near(second, [200, 150, 0])
 
 
-def test_dragging_in_any_direction_draws_a_box_and_no_click(page):
+def test_dragging_in_any_direction_draws_a_box_and_adds_no_click(page):
     target = canvas(page)
     pointer(page).move_to_element_with_offset(target, *offset(250, 160)).click_and_hold().move_to_element_with_offset(
         target, *offset(150, 90)
@@ -163,7 +163,7 @@ def test_dragging_in_any_direction_draws_a_box_and_no_click(page):
     assert state(page, "clicks") == []
 
 
-def test_undo_takes_prompts_back_in_the_order_they_came_and_clear_takes_all(page):
+def test_undo_removes_the_newest_prompt_first_and_clear_removes_all(page):
     target = canvas(page)
     pointer(page).move_to_element_with_offset(target, *offset(100, 50)).click().perform()
     pointer(page).move_to_element_with_offset(target, *offset(20, 20)).click_and_hold().move_to_element_with_offset(
@@ -179,7 +179,7 @@ def test_undo_takes_prompts_back_in_the_order_they_came_and_clear_takes_all(page
     assert state(page, "clicks") == [] and state(page, "corners") == []
 
 
-def test_the_exclude_button_changes_what_a_click_means(page):
+def test_the_exclude_button_changes_the_label_of_a_plain_click(page):
     button = page.find_element("css selector", "[data-kind='0']")
     button.click()
     assert button.get_attribute("aria-pressed") == "true"
@@ -204,7 +204,7 @@ def test_everything_works_with_the_keyboard_alone(page):
     assert state(page, "clicks") == []
 
 
-def test_keys_do_not_reach_the_notebook_behind(page):
+def test_keys_of_the_widget_do_not_reach_the_notebook(page):
     page.execute_script(
         "window.leaked = []; document.addEventListener('keydown', (event) => window.leaked.push(event.key));"
         "document.querySelector('canvas').focus()"
@@ -213,10 +213,10 @@ def test_keys_do_not_reach_the_notebook_behind(page):
     assert page.execute_script("return window.leaked") == ["q"]
 
 
-def test_the_mask_that_python_sends_is_painted_and_the_status_is_read_out(page):
+def test_the_mask_from_python_is_painted_and_the_status_is_announced(page):
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[100:150, 200:260] = True
-    overlay = base64.b64encode(widgets._overlay_png(mask, 0)).decode()
+    overlay = base64.b64encode(overlay_png(mask)).decode()
     page.execute_script("window.answer(arguments[0], '1 click: 4.7% of the picture')", overlay)
     wait_for(page, f"{PIXEL}(230, 125)[2] > {PIXEL}(230, 125)[0] + 40")
     assert page.execute_script(f"return {PIXEL}(50, 50)")[:3] == [128, 128, 128]
@@ -236,7 +236,7 @@ def test_scripted_prompts_are_drawn_from_the_start(browser, tmp_path):
     assert red > 150 and green > 150 and blue < 130, "a box is yellow"
 
 
-def test_a_closed_view_stops_listening_and_the_canvas_has_a_name(page):
+def test_a_closed_view_stops_listening_and_the_canvas_has_an_accessible_name(page):
     assert canvas(page).get_attribute("aria-label").startswith("a grey card.")
     assert canvas(page).get_attribute("tabindex") == "0"
     page.execute_script("window.cleanup()")

@@ -1,9 +1,10 @@
-"""The widgets' Python side: prompts in, masks out, and a still picture for where widgets cannot run."""
+"""The Python side of the prompt widgets: prompts in, masks out, and a static picture where widgets cannot run."""
 
 from __future__ import annotations
 
 import base64
 import io
+import re
 
 import matplotlib
 import numpy as np
@@ -12,13 +13,14 @@ from PIL import Image
 
 matplotlib.use("Agg")
 
-from sam2nb.widgets.prompt import Answer, BoxPrompt, PromptWidget, mask_finder
+from sam2nb import plotting
+from sam2nb.widgets.prompt import STATIC, BoxPrompt, Prediction, PromptWidget, mask_finder
 
 IMAGE = np.full((60, 80, 3), 90, np.uint8)
 
 
-class Asked:
-    """A `segment` that keeps what it was asked and answers with a square around the last click, or the box."""
+class RecordingSegment:
+    """A `segment` that records its calls and predicts the box with a square around each click."""
 
     def __init__(self):
         self.calls = []
@@ -34,16 +36,16 @@ class Asked:
         return mask, 0.875
 
 
-def test_scripted_prompts_are_answered_at_once():
-    segment = Asked()
+def test_the_first_prompts_are_segmented_at_once():
+    segment = RecordingSegment()
     widget = PromptWidget(IMAGE, segment, points=[[40, 30]], labels=[1], box=[10, 10, 30, 30])
     assert segment.calls == [([[40, 30]], [1], [10, 10, 30, 30])]
     assert widget.mask.sum() == 500 and widget.score == 0.875
     assert widget.status == "1 click and 1 box: 10.4% of the picture, score 0.88"
 
 
-def test_what_the_browser_reports_is_segmented_and_sent_back():
-    widget = PromptWidget(IMAGE, Asked())
+def test_prompts_from_the_browser_are_segmented_and_the_mask_is_sent_back():
+    widget = PromptWidget(IMAGE, RecordingSegment())
     assert widget.mask is None and widget.overlay == b"" and widget.status == "Click on an object."
     widget.set_state({"clicks": [[40.5, 30.25, 1], [60, 20, 0]]})
     assert widget.points.tolist() == [[40.5, 30.25], [60, 20]] and widget.labels.tolist() == [1, 0]
@@ -54,15 +56,15 @@ def test_what_the_browser_reports_is_segmented_and_sent_back():
     assert widget.mask is None and widget.overlay == b""
 
 
-def test_clearing_clicks_and_box_together_asks_once():
-    segment = Asked()
+def test_clearing_clicks_and_box_together_updates_once():
+    segment = RecordingSegment()
     widget = PromptWidget(IMAGE, segment, points=[[40, 30]], box=[10, 10, 30, 30])
-    turn = widget.turn
+    revision = widget.revision
     widget.set_state({"clicks": [], "corners": []})
-    assert len(segment.calls) == 1 and widget.turn == turn + 1 and widget.box is None
+    assert len(segment.calls) == 1 and widget.revision == revision + 1 and widget.box is None
 
 
-def test_an_error_is_shown_under_the_picture_and_the_next_click_works():
+def test_an_error_is_shown_below_the_image_and_the_next_click_works():
     def segment(points, labels, box):
         if len(points) == 2:
             raise RuntimeError("out of memory")
@@ -75,7 +77,7 @@ def test_an_error_is_shown_under_the_picture_and_the_next_click_works():
     assert widget.mask.all() and widget.score is None
 
 
-def test_an_error_for_scripted_prompts_is_raised():
+def test_an_error_for_the_first_prompts_is_raised():
     def segment(points, labels, box):
         raise RuntimeError("no image is set")
 
@@ -86,14 +88,14 @@ def test_an_error_for_scripted_prompts_is_raised():
 @pytest.mark.parametrize("labels", [[1], [1, 2]])
 def test_labels_must_fit_the_points(labels):
     with pytest.raises(ValueError, match="labels"):
-        PromptWidget(IMAGE, Asked(), points=[[1, 1], [2, 2]], labels=labels)
+        PromptWidget(IMAGE, RecordingSegment(), points=[[1, 1], [2, 2]], labels=labels)
 
 
-def test_a_large_picture_travels_small_but_answers_in_its_own_pixels():
+def test_a_large_image_is_sent_small_but_segmented_in_its_own_pixels():
     large = np.zeros((1500, 3000, 3), np.uint8)
 
     def segment(points, labels, box):
-        return Answer(np.arange(3000)[None] < np.full((1500, 1), points[0, 0]), 0.5)
+        return Prediction(np.arange(3000)[None] < np.full((1500, 1), points[0, 0]), 0.5)
 
     widget = PromptWidget(large, segment, points=[[1500, 700]])
     assert Image.open(io.BytesIO(widget.picture)).size == (900, 450)
@@ -101,8 +103,8 @@ def test_a_large_picture_travels_small_but_answers_in_its_own_pixels():
     assert widget.size == [3000, 1500] and widget.mask.shape == (1500, 3000)
 
 
-def test_a_still_picture_and_a_line_of_text_go_beside_the_live_view():
-    widget = PromptWidget(IMAGE, Asked(), points=[[40, 30]])
+def test_a_static_picture_and_a_line_of_text_are_stored_beside_the_live_view():
+    widget = PromptWidget(IMAGE, RecordingSegment(), points=[[40, 30]])
     data, _ = widget._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     assert data["text/plain"] == f"PromptWidget: {widget.status}"
@@ -112,7 +114,7 @@ def test_a_still_picture_and_a_line_of_text_go_beside_the_live_view():
     assert ((blue[..., 2] - blue[..., 0]) > 40).sum() > 50, "the mask must be visible"
 
 
-def test_the_box_prompt_starts_with_a_box_and_reads_what_was_drawn():
+def test_the_box_prompt_starts_with_a_box_and_returns_the_one_drawn_last():
     drawing = BoxPrompt(IMAGE, box=[10, 20, 30, 50], name="cup")
     assert drawing.box.tolist() == [10, 20, 30, 50]
     drawing.widget.bboxes = [{"x": 1, "y": 2, "width": 3, "height": 4, "label": "cup"}]
@@ -123,16 +125,16 @@ def test_the_box_prompt_starts_with_a_box_and_reads_what_was_drawn():
     assert data["text/plain"] == "BoxPrompt: box 10, 20, 30, 50" and "image/jpeg" in data
 
 
-def test_the_mask_finder_takes_the_best_of_three_for_one_click_and_one_answer_otherwise():
+def test_the_mask_finder_takes_the_best_of_three_masks_for_one_click_and_a_single_mask_otherwise():
     class Predictor:
         def __init__(self):
-            self.asked = []
+            self.calls = []
 
         def set_image(self, image):
             self.image = image
 
         def predict(self, point_coords=None, point_labels=None, box=None, multimask_output=True):
-            self.asked.append((point_coords is not None, box is not None, multimask_output))
+            self.calls.append((point_coords is not None, box is not None, multimask_output))
             masks = np.zeros((3 if multimask_output else 1, 60, 80), bool)
             masks[-1] = True
             return masks, np.linspace(0.5, 0.9, len(masks)), None
@@ -144,4 +146,11 @@ def test_the_mask_finder_takes_the_best_of_three_for_one_click_and_one_answer_ot
     assert segment(one, np.ones(1), None).mask.all()
     segment(two, np.ones(2), None)
     segment(np.zeros((0, 2)), np.zeros(0), np.array([1, 1, 9, 9]))
-    assert predictor.asked == [(True, False, True), (True, False, False), (False, True, False)]
+    assert predictor.calls == [(True, False, True), (True, False, False), (False, True, False)]
+
+
+def test_the_browser_uses_the_colours_of_plotting():
+    script, style = (STATIC / "prompt_widget.js").read_text(), (STATIC / "prompt_widget.css").read_text()
+    colors = {"INCLUDE": plotting.INCLUDE_COLOR, "EXCLUDE": plotting.EXCLUDE_COLOR, "BOX": plotting.BOX_COLOR}
+    assert set(re.findall(r'const (\w+) = "(#\w{6})"', script)) == set(colors.items())
+    assert set(re.findall(r"#[0-9A-F]{6}", style)) <= set(plotting.PALETTE), "greys are written in lower case"

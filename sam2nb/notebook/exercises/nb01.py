@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from sam2nb.notebook import attempt, exercise
+from sam2nb.notebook.check import attempt, exercise
 
 RIM_XY, SPOON_XY, SAUCER_XY, TABLE_XY = (330, 100), (385, 290), (148, 242), (560, 350)
 
 
 @exercise("01.cup_click")
 def cup_click(answer: Any, predictor: Any) -> str | None:
-    """A click whose best mask holds the cup's rim and neither spoon nor saucer."""
+    """A click whose best mask contains the rim of the cup, but neither spoon nor saucer nor table."""
     point = np.asarray(answer, dtype=np.float32)
     if point.shape != (2,):
-        return f"give one point (x, y), not something of shape {point.shape}"
+        return f"give one point (x, y), not an array of shape {point.shape}"
     masks, scores, _ = predictor.predict(point_coords=point[None], point_labels=[1])
     mask = masks[scores.argmax()]
     for name, (x, y) in (("spoon", SPOON_XY), ("saucer", SAUCER_XY), ("table", TABLE_XY)):
@@ -29,13 +29,11 @@ def cup_click(answer: Any, predictor: Any) -> str | None:
 
 @exercise("01.covered")
 def covered(answer: Any) -> str | None:
-    """The share of true pixels."""
+    """The fraction of true pixels."""
     half = np.zeros((4, 6), bool)
     half[:2] = True
     for mask, expected in ((half, 0.5), (~half[:, :2], 0.5), (np.ones((3, 3), bool), 1.0), (np.zeros((2, 2), bool), 0)):
-        share = attempt(answer, mask)
-        if abs(float(share) - expected) > 1e-6:
-            return (
-                f"for a mask with {mask.sum()} of {mask.size} pixels set, {expected:g} is right; yours says {share:g}"
-            )
+        fraction = float(attempt(answer, mask))
+        if abs(fraction - expected) > 1e-6:
+            return f"for a mask with {mask.sum()} of {mask.size} pixels set, {expected:g} is right; yours: {fraction:g}"
     return None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sam2nb.evaluation.charts import pareto_front
-from sam2nb.notebook import attempt, exercise
+from sam2nb.notebook.check import attempt, exercise
 
 
 @exercise("05.not_beaten")
 def not_beaten(answer: Any) -> str | None:
-    """Indices of what nothing else beats in both cost and gain."""
+    """Indices of the choices that no other choice beats in both cost and gain."""
     cases = [([1, 2, 3], [10, 20, 30]), ([1, 2, 3], [30, 20, 10]), ([3, 1, 2, 4], [5, 4, 6, 6]), ([2], [7])]
     for cost, gain in cases:
         found = sorted(int(index) for index in attempt(answer, cost, gain))
@@ -22,12 +22,10 @@ def not_beaten(answer: Any) -> str | None:
 
 @exercise("05.objects_in_time")
 def objects_in_time(answer: Any) -> str | None:
-    """How many objects fit into a frame's time, when a frame costs E and every object M more."""
+    """How many objects fit into the time of a frame, if a frame costs E and every object another M."""
     for per_frame, per_object, budget, expected in ((0.2, 0.1, 1.0, 8), (1.0, 0.5, 0.9, 0), (0.05, 0.01, 0.1, 5)):
         found = int(attempt(answer, per_frame, per_object, budget))
         if found != expected:
-            return (
-                f"with {per_frame} s a frame, {per_object} s an object and {budget} s to spend, "
-                f"{expected} objects fit; yours: {found}"
-            )
+            costs = f"{per_frame} s a frame, {per_object} s an object and {budget} s to spend"
+            return f"with {costs}, {expected} objects fit; yours: {found}"
     return None

@@ -7,35 +7,36 @@ from typing import Any
 import numpy as np
 
 from sam2nb.model.memory_bank import choose_memories
-from sam2nb.notebook import attempt, exercise
+from sam2nb.notebook.check import attempt, exercise
 
 
 @exercise("07.spatial_memories")
 def spatial_memories(answer: Any) -> str | None:
-    """Prompted on 0, tracked to 24: what frame 25 attends to."""
+    """The frames that frame 25 attends to, prompted on frame 0 and tracked up to frame 24."""
     expected = {frame for frame, _ in choose_memories(25, [0], range(1, 25), num_frames=30).spatial}
     given = {int(frame) for frame in np.asarray(answer).reshape(-1)}
     if given == expected:
         return None
     missing, extra = sorted(expected - given), sorted(given - expected)
     parts = [f"{len(missing)} missing" if missing else "", f"too many: {extra}" if extra else ""]
-    return ", ".join(part for part in parts if part) + "; it is every prompted frame and the last six tracked ones"
+    return ", ".join(part for part in parts if part) + "; right are all prompted frames and the last six tracked ones"
 
 
 @exercise("07.mask_product")
 def mask_product(answer: Any) -> str | None:
-    """The sum over channels of filter times canvas."""
+    """The sum over the channels of filter times canvas."""
     generator = np.random.default_rng(0)
     filters, canvas = generator.normal(size=5), generator.normal(size=(5, 3, 4))
     result = np.asarray(attempt(answer, filters, canvas))
     if result.shape != (3, 4):
         return f"for 5 channels on a 3x4 canvas the result should be (3, 4), yours is {result.shape}"
-    return None if np.allclose(result, np.einsum("c,chw->hw", filters, canvas)) else "right shape, other numbers"
+    correct = np.allclose(result, np.einsum("c,chw->hw", filters, canvas))
+    return None if correct else "the shape is right, the numbers are not"
 
 
 @exercise("07.shares")
-def shares(answer: Any) -> str | None:
-    """Scaled dot products and a softmax over the keys."""
+def attention_weights(answer: Any) -> str | None:
+    """Scaled dot products, then a softmax over the keys."""
     generator = np.random.default_rng(0)
     queries, keys = generator.normal(size=(3, 16)), generator.normal(size=(5, 16))
     result = np.asarray(attempt(answer, queries, keys))
@@ -43,8 +44,6 @@ def shares(answer: Any) -> str | None:
         return f"for 3 queries and 5 keys the result should be (3, 5), yours is {result.shape}"
     if not np.allclose(result.sum(axis=1), 1):
         return f"every row should sum to 1, yours sum to {result.sum(axis=1).round(2).tolist()}"
-    products = np.exp(queries @ keys.T / 4)
-    right = products / products.sum(axis=1, keepdims=True)
-    return (
-        None if np.allclose(result, right) else "rows sum to 1, but the numbers differ; divide by the square root of c"
-    )
+    weights = np.exp(queries @ keys.T / 4)
+    correct = np.allclose(result, weights / weights.sum(axis=1, keepdims=True))
+    return None if correct else "rows sum to 1, but the numbers differ; divide by the square root of c"

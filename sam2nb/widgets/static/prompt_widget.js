@@ -1,12 +1,12 @@
-// A picture to click on: the browser side of sam2nb.widgets.prompt.PromptWidget.
-// The model (Python) owns the prompts; this file draws them and reports new ones. All coordinates are pixels of the
-// whole image, whatever the size on the screen.
+// An image to click on: the browser side of sam2nb.widgets.prompt.PromptWidget.
+// Python owns the prompts; this file draws them and reports new ones. All coordinates are pixels of the original
+// image, whatever its size on the screen.
 
-const INCLUDE = "#0072B2"; // same colours as plotting.py
+const INCLUDE = "#0072B2"; // the colours of sam2nb.plotting, here and in the CSS; a test compares them
 const EXCLUDE = "#D55E00";
 const BOX = "#F0E442";
-const DRAG_PIXELS = 5; // less movement than this on the screen is a click
-const STEP = 8; // screen pixels per arrow key, five times as many with shift
+const DRAG_PIXELS = 5; // on the screen: a shorter movement is a click
+const STEP = 8; // screen pixels per arrow key, five times as far with shift
 
 function element(tag, attributes = {}, text = "") {
   const node = document.createElement(tag);
@@ -15,7 +15,7 @@ function element(tag, attributes = {}, text = "") {
   return node;
 }
 
-// bytes from Python arrive as a DataView -> an object URL for an <img>
+// Bytes from Python arrive as a DataView; an <img> needs an object URL.
 function asUrl(view, type) {
   return URL.createObjectURL(new Blob([view], { type }));
 }
@@ -52,17 +52,17 @@ function render({ model, el }) {
 
   canvas.width = Math.min(width, 900);
   canvas.height = Math.round((canvas.width * height) / width);
-  const pen = canvas.getContext("2d");
+  const context = canvas.getContext("2d");
   const scale = canvas.width / width;
 
-  let kind = 1; // what a plain click means: the pressed button
+  let kind = 1; // the label of a plain click: that of the pressed button
   let picture = null;
   let overlay = null;
   let start = null; // where the pointer went down
   let drag = null; // the box being drawn
-  let cursor = null; // the keyboard's place, null until a key is used
-  let corner = null; // first corner of a keyboard box
-  let order = history(model); // "click" and "box" in the order they came, for undo
+  let cursor = null; // the position of the keyboard cursor, null until a key is used
+  let corner = null; // the first corner of a box set by keyboard
+  let order = history(model); // "click" and "box" in the order they were added, for undo
 
   function label() {
     return `${model.get("alt")}. Arrow keys move the cursor, Enter includes, x excludes, b sets box corners, u undoes.`;
@@ -73,9 +73,9 @@ function render({ model, el }) {
   }
 
   function draw() {
-    pen.clearRect(0, 0, canvas.width, canvas.height);
-    if (picture) pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-    if (overlay) pen.drawImage(overlay, 0, 0, canvas.width, canvas.height);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (picture) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    if (overlay) context.drawImage(overlay, 0, 0, canvas.width, canvas.height);
     const corners = drag ?? (model.get("corners").length ? model.get("corners") : null);
     if (corners) drawBox(corners);
     for (const [x, y, include] of model.get("clicks")) drawClick(x * scale, y * scale, include === 1);
@@ -85,43 +85,43 @@ function render({ model, el }) {
   function drawBox([x1, y1, x2, y2]) {
     const frame = [x1 * scale, y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale];
     for (const [color, line] of [["rgba(0,0,0,0.6)", 5], [BOX, 2.5]]) {
-      pen.strokeStyle = color;
-      pen.lineWidth = line;
-      pen.strokeRect(...frame);
+      context.strokeStyle = color;
+      context.lineWidth = line;
+      context.strokeRect(...frame);
     }
   }
 
   function drawClick(x, y, include) {
-    pen.beginPath();
-    pen.arc(x, y, 8, 0, 2 * Math.PI);
-    pen.fillStyle = include ? INCLUDE : EXCLUDE;
-    pen.fill();
-    pen.strokeStyle = "white";
-    pen.lineWidth = 2;
-    pen.stroke();
+    context.beginPath();
+    context.arc(x, y, 8, 0, 2 * Math.PI);
+    context.fillStyle = include ? INCLUDE : EXCLUDE;
+    context.fill();
+    context.strokeStyle = "white";
+    context.lineWidth = 2;
+    context.stroke();
     const arms = include ? [[-4, 0, 4, 0], [0, -4, 0, 4]] : [[-3, -3, 3, 3], [-3, 3, 3, -3]];
     for (const [ax, ay, bx, by] of arms) {
-      pen.beginPath();
-      pen.moveTo(x + ax, y + ay);
-      pen.lineTo(x + bx, y + by);
-      pen.stroke();
+      context.beginPath();
+      context.moveTo(x + ax, y + ay);
+      context.lineTo(x + bx, y + by);
+      context.stroke();
     }
   }
 
   function drawCursor(x, y) {
     for (const [color, line] of [["black", 4], ["white", 1.5]]) {
-      pen.strokeStyle = color;
-      pen.lineWidth = line;
-      pen.beginPath();
-      pen.moveTo(x - 12, y);
-      pen.lineTo(x + 12, y);
-      pen.moveTo(x, y - 12);
-      pen.lineTo(x, y + 12);
-      pen.stroke();
+      context.strokeStyle = color;
+      context.lineWidth = line;
+      context.beginPath();
+      context.moveTo(x - 12, y);
+      context.lineTo(x + 12, y);
+      context.moveTo(x, y - 12);
+      context.lineTo(x, y + 12);
+      context.stroke();
     }
   }
 
-  function place(event) {
+  function position(event) {
     const frame = canvas.getBoundingClientRect();
     const x = ((event.clientX - frame.left) / frame.width) * width;
     const y = ((event.clientY - frame.top) / frame.height) * height;
@@ -142,7 +142,7 @@ function render({ model, el }) {
     commit();
   }
 
-  function takeBack() {
+  function undoLast() {
     const last = order.pop();
     if (last === "box") model.set("corners", []);
     if (last === "click") model.set("clicks", model.get("clicks").slice(0, -1));
@@ -173,14 +173,14 @@ function render({ model, el }) {
     if (event.button > 2 || event.button === 1) return;
     canvas.focus();
     cursor = null;
-    start = { at: place(event), x: event.clientX, y: event.clientY, exclude: event.button === 2 || event.shiftKey };
+    start = { at: position(event), x: event.clientX, y: event.clientY, exclude: event.button === 2 || event.shiftKey };
     canvas.setPointerCapture(event.pointerId);
     event.preventDefault();
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!start || start.exclude) return;
     const far = Math.hypot(event.clientX - start.x, event.clientY - start.y) > DRAG_PIXELS;
-    drag = far || drag ? [...start.at, ...place(event)] : null;
+    drag = far || drag ? [...start.at, ...position(event)] : null;
     draw();
   });
   canvas.addEventListener("pointerup", (event) => {
@@ -189,7 +189,7 @@ function render({ model, el }) {
     const boxed = drag !== null;
     start = null;
     drag = null;
-    if (boxed) setBox(from.at, place(event));
+    if (boxed) setBox(from.at, position(event));
     else addClick(from.at, from.exclude ? 0 : kind);
     draw();
   });
@@ -208,16 +208,16 @@ function render({ model, el }) {
       " ": () => addClick(here(), event.shiftKey ? 0 : 1),
       x: () => addClick(here(), 0),
       b: () => boxCorner(here()),
-      u: takeBack,
+      u: undoLast,
       c: clearAll,
-      Backspace: takeBack,
+      Backspace: undoLast,
     };
     const undoKeys = event.key === "z" && (event.ctrlKey || event.metaKey);
     if (moves[event.key]) move(moves[event.key]);
-    else if (undoKeys) takeBack();
+    else if (undoKeys) undoLast();
     else if (actions[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) actions[event.key]();
     else return;
-    // the notebook has shortcuts of its own on the same keys
+    // the notebook has its own shortcuts on the same keys
     event.preventDefault();
     event.stopPropagation();
   });
@@ -251,7 +251,7 @@ function render({ model, el }) {
 
   include.addEventListener("click", () => press(1));
   exclude.addEventListener("click", () => press(0));
-  undo.addEventListener("click", takeBack);
+  undo.addEventListener("click", undoLast);
   clear.addEventListener("click", clearAll);
 
   function showPicture() {
@@ -261,17 +261,17 @@ function render({ model, el }) {
     });
   }
 
-  let wanted = 0; // a late answer must not paint over a newer one
+  let latest = 0; // an overlay that decodes late must not replace a newer one
   function showOverlay() {
     const bytes = model.get("overlay");
-    const mine = ++wanted;
+    const mine = ++latest;
     if (!bytes || bytes.byteLength === 0) {
       overlay = null;
       draw();
       return;
     }
     loadImage(bytes, "image/png", (image) => {
-      if (mine !== wanted) return;
+      if (mine !== latest) return;
       overlay = image;
       draw();
     });
@@ -286,19 +286,19 @@ function render({ model, el }) {
     draw();
   }
 
-  const watched = {
+  const handlers = {
     "change:picture": showPicture,
     "change:overlay": showOverlay,
-    "change:turn": showStatus,
+    "change:revision": showStatus,
     "change:clicks": promptsChanged,
     "change:corners": promptsChanged,
   };
-  for (const [name, handler] of Object.entries(watched)) model.on(name, handler);
+  for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
   showPicture();
   showOverlay();
   showStatus();
   return () => {
-    for (const [name, handler] of Object.entries(watched)) model.off(name, handler);
+    for (const [name, handler] of Object.entries(handlers)) model.off(name, handler);
   };
 }
 

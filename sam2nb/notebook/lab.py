@@ -1,0 +1,198 @@
+"""Start a lesson: device, precision, seeds, the best weights at hand, and the project's photographs.
+
+`setup` changes a few things for the whole process, and no others: the random seeds, how the kernel stores figures (JPEG
+for photographs, PNG for charts), Colab's switch for widgets and, only where TQDM_DISABLE is set, tqdm's bars. Without
+any checkpoint, `Lab.load` also sets the caption that labels every figure as made with random weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm.auto import tqdm
+
+from sam2nb import plotting
+from sam2nb.build import build_sam2, load_model, pick_device, pick_dtype
+from sam2nb.notebook.show import first_line, in_notebook
+from sam2nb.resources import resource_dir
+from sam2nb.weights.registry import best_on_disk
+
+if TYPE_CHECKING:
+    from sam2nb.model.sam2 import SAM2
+
+IMAGE_WEIGHTS = "sam2_hiera_tiny"  # the official checkpoint whose image path every package registry can deliver
+OWN_WEIGHTS = "sam2nb_nano"  # committed with the project, needs no network
+RANDOM_CONFIG, RANDOM_WEIGHTS = "sam2_hiera_t", "RANDOM"
+RANDOM_CAPTION = "RANDOM WEIGHTS: the masks in this figure mean nothing"
+
+
+@dataclass
+class Lab:
+    """The working environment of a notebook: its device, precision and weights.
+
+    device: where models run. dtype: the precision of the predictors. seed: of the random generators.
+    weights: after load(), the name of the checkpoint in use, or "RANDOM".
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    seed: int
+    weights: str | None = None
+    _unavailable: set[str] = field(default_factory=set, repr=False)
+
+    def load(self, name: str | None = None, *, video: bool = False, image_size: int | None = None) -> SAM2:
+        """Load a model with the best weights at hand and print in one line which they are.
+
+        name: a checkpoint, or None for the first that works: the genuine SAM 2 hiera-tiny, our own nano, random
+        weights (labelled so here and in every figure). video: only weights that can also track, so nano comes first
+        unless an official checkpoint is on disk. image_size: side of the model's input, by default as trained.
+        With a name, raises what load_model raises; without one, never fails.
+        """
+        if name is not None:
+            return self._load(name, image_size)
+        for candidate in self._candidates(video):
+            try:
+                return self._load(candidate, image_size)
+            except (OSError, ValueError, RuntimeError, KeyError) as problem:
+                self._unavailable.add(candidate)
+                print(f"{candidate} is not available here ({first_line(problem)}).")
+        return self._load_random(image_size)
+
+    def photo(self, name: str) -> np.ndarray:
+        """One of the project's photographs as HxWx3 uint8; see photo_names() and data/README.md."""
+        return photo(name)
+
+    def _candidates(self, video: bool) -> list[str]:
+        order = [IMAGE_WEIGHTS, OWN_WEIGHTS]
+        if video:
+            best = best_on_disk(video=True)
+            order = [OWN_WEIGHTS] if best is None else [best.name, OWN_WEIGHTS]
+        return [name for name in order if name not in self._unavailable]
+
+    def _load(self, name: str, image_size: int | None) -> SAM2:
+        logger = logging.getLogger("sam2nb.weights.checkpoint")
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # the line printed below says what it would warn about
+        try:
+            model = load_model(name, device=self.device, dtype=self.dtype, image_size=image_size)
+        finally:
+            logger.setLevel(level)
+        self.weights = name
+        plotting.set_caption(None)
+        scope = " (image path only: photographs yes, tracking no)" if model.missing_parts else ""
+        print(f"weights: {name}{scope}")
+        return model
+
+    def _load_random(self, image_size: int | None) -> SAM2:
+        torch.manual_seed(self.seed)
+        overrides = [] if image_size is None else [f"++model.image_size={image_size}"]
+        model = build_sam2(RANDOM_CONFIG, device=self.device, hydra_overrides_extra=overrides)
+        model.compute_dtype = self.dtype
+        self.weights = RANDOM_WEIGHTS
+        plotting.set_caption(RANDOM_CAPTION)
+        print(
+            "weights: RANDOM. There is no checkpoint here and none could be downloaded. The code runs, the masks mean "
+            "nothing."
+        )
+        return model
+
+
+def setup(seed: int = 0, quiet: bool = False) -> Lab:
+    """Prepare a notebook: seeds, figure formats, device and precision. Prints one line unless `quiet`."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    _store_small_figures()
+    _honour_tqdm_disable()
+    _allow_widgets_in_colab()
+    device = pick_device()
+    dtype = pick_dtype("auto", device)
+    if not quiet:
+        print(f"device {device}, precision {str(dtype).removeprefix('torch.')}, seed {seed}")
+    return Lab(device=device, dtype=dtype, seed=seed)
+
+
+# --- the project's photographs ----------------------------------------------------------------------------------------
+
+
+def data_dir() -> Path:
+    """The folder with the sample data: $SAM2NB_DATA, else the one that comes with the package."""
+    return Path(os.environ["SAM2NB_DATA"]) if os.environ.get("SAM2NB_DATA") else resource_dir("data")
+
+
+def photo_names() -> list[str]:
+    """The names that photo() accepts."""
+    return sorted(path.stem for path in (data_dir() / "photos").glob("*.jpg"))
+
+
+def photo(name: str) -> np.ndarray:
+    """One of the project's photographs as HxWx3 uint8, for example photo("coffee")."""
+    path = data_dir() / "photos" / f"{name}.jpg"
+    if not path.is_file():
+        raise ValueError(f"name must be one of {', '.join(photo_names())}; got {name!r}")
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def photo_mask(name: str) -> np.ndarray:
+    """The reference mask of an object in a photograph, (H, W) bool, for example photo_mask("coffee_cup")."""
+    return photo_labels(name) > 0
+
+
+def photo_labels(name: str) -> np.ndarray:
+    """The reference label map of a photograph, (H, W) uint8: 0 background, then one value per object; e.g. "coins"."""
+    folder = data_dir() / "photos" / "masks"
+    path = folder / f"{name}.png"
+    if not path.is_file():
+        raise ValueError(f"name must be one of {', '.join(sorted(p.stem for p in folder.glob('*.png')))}; got {name!r}")
+    with Image.open(path) as image:
+        return np.asarray(image).astype(np.uint8)
+
+
+# --- settings of the process ------------------------------------------------------------------------------------------
+
+
+def _store_small_figures() -> None:
+    """Store figures that show photographs as JPEG and charts as PNG."""
+    if not in_notebook():
+        return
+    from matplotlib.figure import Figure
+
+    shell = sys.modules["IPython"].get_ipython()
+    shell.run_line_magic("matplotlib", "inline")
+    formatters = shell.display_formatter.formatters
+    formatters["image/png"].for_type(Figure, lambda figure: plotting.notebook_bytes(figure, "png"))
+    formatters["image/jpeg"].for_type(Figure, lambda figure: plotting.notebook_bytes(figure, "jpeg"))
+
+
+def _honour_tqdm_disable() -> None:
+    """Turn off every bar of the process where TQDM_DISABLE is set, as it is when notebooks run unattended.
+
+    tqdm itself honours the variable for text bars only, and a bar must not end up in a stored output.
+    """
+    if not os.environ.get("TQDM_DISABLE") or getattr(tqdm.__init__, "is_silent", False):
+        return
+    original = tqdm.__init__
+
+    def silent(self: tqdm, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **{**kwargs, "disable": True})
+
+    silent.is_silent = True
+    tqdm.__init__ = silent
+
+
+def _allow_widgets_in_colab() -> None:
+    try:
+        from google.colab import output
+    except ImportError:
+        return
+    output.enable_custom_widget_manager()

@@ -1,0 +1,143 @@
+"""The palette, masks painted on images, and features as colours.
+
+The colours are Okabe and Ito's, which stay distinct under every common form of colour blindness
+(https://jfly.uni-koeln.de/color/). An object keeps its colour from the first figure to the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import supervision as sv
+from PIL import Image
+
+# Okabe and Ito, reordered so that neighbours in the list differ most; object 0 is blue.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+INCLUDE_COLOR = PALETTE[0]
+EXCLUDE_COLOR = PALETTE[5]
+BOX_COLOR = PALETTE[6]
+MASK_OPACITY = 0.5
+UINT16_PER_UINT8 = 257  # 65535 / 255
+
+
+def color_of(index: int) -> tuple[int, int, int]:
+    """The colour of object `index` as (red, green, blue) in 0..255; the palette repeats after seven objects."""
+    return sv.Color.from_hex(PALETTE[int(index) % len(PALETTE)]).as_rgb()
+
+
+def draw_masks(
+    image: Any,
+    masks: Any,
+    colors: Sequence[int] | None = None,
+    opacity: float = MASK_OPACITY,
+    outline: int | None = None,
+) -> np.ndarray:
+    """Paint masks on a copy of an image.
+
+    image: HxWx3 or HxW, uint8 or float in 0..1. masks: (H, W), (N, H, W) or (N, 1, H, W); booleans, or logits
+    (positive = inside). colors: one object index per mask, by default 0, 1, 2 and so on. outline: line width in
+    pixels, 0 for none, by default in proportion to the image. Returns HxWx3 uint8; large masks are painted first, so
+    that small ones stay visible. Raises ValueError if masks or colors do not fit.
+    """
+    rgb = as_rgb(image)
+    stack = as_masks(masks, rgb.shape[:2])
+    if len(stack) == 0:
+        return rgb
+    detections = _detections(stack, colors)
+    if outline is None:
+        outline = max(1, round(max(rgb.shape[:2]) / 320))
+    style = {"color": sv.ColorPalette.from_hex(list(PALETTE)), "color_lookup": sv.ColorLookup.CLASS}
+    scene = np.ascontiguousarray(rgb[:, :, ::-1])  # supervision expects BGR, as OpenCV does
+    scene = sv.MaskAnnotator(opacity=opacity, **style).annotate(scene, detections)
+    if outline:
+        scene = sv.PolygonAnnotator(thickness=outline, **style).annotate(scene, detections)
+    return np.ascontiguousarray(scene[:, :, ::-1])
+
+
+def pca_colors(features: Any, reference: Any | None = None) -> np.ndarray:
+    """Show features as colours: their three principal components become red, green and blue.
+
+    features: (C, h, w) or (1, C, h, w). reference: other features with the same C whose components are used, so that
+    two results can be compared. Returns h x w x 3 uint8. Signs are fixed: the same features give the same colours.
+    """
+    grid = _feature_grid(features)
+    fitted = (grid if reference is None else _feature_grid(reference)).reshape(len(grid), -1).T
+    mean = fitted.mean(axis=0)
+    _, _, components = np.linalg.svd(fitted - mean, full_matrices=False)
+    components = components[:3]
+    strongest = np.abs(components).argmax(axis=1)
+    components = components * np.sign(components[np.arange(len(components)), strongest])[:, None]
+    low, high = np.percentile((fitted - mean) @ components.T, [2, 98], axis=0)
+    projected = (grid.reshape(len(grid), -1).T - mean) @ components.T
+    unit = np.clip((projected - low) / np.maximum(high - low, 1e-12), 0, 1)
+    colors = np.zeros((*grid.shape[1:], 3))
+    colors[..., : unit.shape[1]] = unit.reshape(*grid.shape[1:], -1)
+    return (colors * 255).round().astype(np.uint8)
+
+
+def as_rgb(image: Any) -> np.ndarray:
+    """HxW, HxWx3 or HxWx4 (uint8, uint16, bool, or float in 0..1), a PIL image or a (3, H, W) tensor -> HxWx3 uint8.
+
+    Raises ValueError for any other shape.
+    """
+    if isinstance(image, Image.Image):
+        image = image.convert("RGB")
+    rgb = to_array(image)
+    if rgb.ndim == 3 and rgb.shape[0] in (1, 3) and rgb.shape[2] not in (1, 3, 4):
+        rgb = rgb.transpose(1, 2, 0)
+    if rgb.ndim == 2:
+        rgb = rgb[:, :, None]
+    if rgb.ndim != 3 or rgb.shape[2] not in (1, 3, 4):
+        raise ValueError(f"image must be HxW, HxWx3 or HxWx4, got shape {to_array(image).shape}")
+    if rgb.dtype == bool:
+        rgb = rgb.astype(np.uint8) * 255
+    elif rgb.dtype == np.uint16:
+        rgb = (rgb // UINT16_PER_UINT8).astype(np.uint8)
+    elif rgb.dtype != np.uint8:
+        rgb = (np.clip(rgb.astype(float), 0, 1) * 255).round().astype(np.uint8)
+    rgb = rgb[:, :, :3]
+    return np.ascontiguousarray(np.repeat(rgb, 3, axis=2) if rgb.shape[2] == 1 else rgb)
+
+
+def as_masks(masks: Any, size_hw: tuple[int, int]) -> np.ndarray:
+    """(H, W), (N, H, W), (N, 1, H, W) bool, 0/1 or logits, or a list of masks -> (N, H, W) bool.
+
+    size_hw: the size of the image; raises ValueError if the masks have another one.
+    """
+    if isinstance(masks, (list, tuple)):
+        masks = np.stack([to_array(mask).squeeze() for mask in masks]) if len(masks) else np.zeros((0, *size_hw), bool)
+    stack = to_array(masks)
+    if stack.ndim == 2:
+        stack = stack[None]
+    if stack.ndim == 4 and stack.shape[1] == 1:
+        stack = stack[:, 0]
+    if stack.ndim != 3 or stack.shape[1:] != tuple(size_hw):
+        raise ValueError(f"masks must be (N, {size_hw[0]}, {size_hw[1]}) like the image, got shape {stack.shape}")
+    return stack if stack.dtype == bool else stack > 0
+
+
+def to_array(values: Any) -> np.ndarray:
+    """A tensor on any device, in any precision, or whatever numpy can read -> a numpy array."""
+    if hasattr(values, "detach"):  # a torch tensor; no need to import torch
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values
+        return values.numpy()
+    return np.asarray(values)
+
+
+def _feature_grid(features: Any) -> np.ndarray:
+    grid = to_array(features).astype(float)
+    if grid.ndim == 4 and grid.shape[0] == 1:
+        grid = grid[0]
+    if grid.ndim != 3:
+        raise ValueError(f"features must be (C, h, w) or (1, C, h, w), got shape {grid.shape}")
+    return grid
+
+
+def _detections(stack: np.ndarray, colors: Sequence[int] | None) -> sv.Detections:
+    indices = np.arange(len(stack)) if colors is None else np.atleast_1d(np.asarray(colors, int))
+    if len(indices) != len(stack):
+        raise ValueError(f"colors has {len(indices)} entries for {len(stack)} masks; give one object index per mask")
+    return sv.Detections(xyxy=sv.mask_to_xyxy(stack).astype(np.float32), mask=stack, class_id=indices % len(PALETTE))

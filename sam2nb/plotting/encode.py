@@ -1,0 +1,74 @@
+"""Figures and images as small files: JPEG for photographs, PNG for charts."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from sam2nb.plotting.draw import EXCLUDE_COLOR, as_rgb
+
+FIGURE_DPI = 80  # 10 inches wide = 800 pixels: sharp enough to read, small enough to commit
+JPEG_QUALITY = 82
+KIND_OF_SUFFIX = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
+
+_caption: str | None = None  # of the whole process, see set_caption
+
+
+def set_caption(text: str | None) -> None:
+    """Write a line under every figure encoded from now on, for example that the weights are random; None removes it.
+
+    This holds for the whole process. It is not an argument because no figure may escape it: neither those that a
+    notebook shows nor those that a widget encodes for itself.
+    """
+    global _caption
+    _caption = text
+
+
+def notebook_bytes(figure: Figure, kind: str) -> bytes | None:
+    """The figure as a notebook stores it: encoded if `kind` is the format that suits it, else None."""
+    return figure_bytes(figure, kind) if kind == _suitable_kind(figure) else None
+
+
+def figure_bytes(figure: Figure, kind: str | None = None, dpi: int = FIGURE_DPI, quality: int = JPEG_QUALITY) -> bytes:
+    """Encode a figure. kind: "jpeg" or "png"; by default JPEG if it shows an image, PNG if it is a chart."""
+    kind = kind or _suitable_kind(figure)
+    options = {"quality": quality, "optimize": True, "progressive": True} if kind == "jpeg" else {"optimize": True}
+    target = io.BytesIO()
+    if _caption and not any(text.get_text() == _caption for text in figure.texts):
+        figure.text(0.5, 0.0, _caption, ha="center", va="top", color=EXCLUDE_COLOR, fontsize=10, weight="bold")
+    figure.savefig(target, format=kind, dpi=dpi, bbox_inches="tight", facecolor="white", pil_kwargs=options)
+    return target.getvalue()
+
+
+def save_figure(figure: Figure | Axes, path: str | Path, dpi: int = FIGURE_DPI, quality: int = JPEG_QUALITY) -> Path:
+    """Write a figure, or the figure of an axes, as a small .jpg or .png. Returns the path.
+
+    Raises ValueError if `path` has another suffix.
+    """
+    path = Path(path)
+    kind = KIND_OF_SUFFIX.get(path.suffix.lower())
+    if kind is None:
+        raise ValueError(f"path must end in .jpg, .jpeg or .png, got {path.name!r}")
+    owner = figure.figure if isinstance(figure, Axes) else figure
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(figure_bytes(owner, kind, dpi, quality))
+    return path
+
+
+def jpeg_bytes(image: Any, quality: int = JPEG_QUALITY, longest: int | None = None) -> bytes:
+    """Encode an image as JPEG. longest: shrink the longer side to at most this many pixels."""
+    encoded = Image.fromarray(as_rgb(image))
+    if longest is not None:
+        encoded.thumbnail((longest, longest))
+    target = io.BytesIO()
+    encoded.save(target, "jpeg", quality=quality, optimize=True)
+    return target.getvalue()
+
+
+def _suitable_kind(figure: Figure) -> str:
+    return "jpeg" if any(ax.images for ax in figure.axes) else "png"

@@ -1,0 +1,27 @@
+"""The diagram of SAM 2 and the timeline of its memory."""
+
+from __future__ import annotations
+
+from matplotlib.colors import to_hex
+
+from sam2nb.model.memory_bank import choose_memories
+from sam2nb.notebook.diagrams import ARROWS, BOXES, PROMPTED_COLOR, TRACKED_COLOR, memory_timeline, sam2_diagram
+
+
+def test_every_box_is_drawn_once_and_joined_by_an_arrow():
+    ax = sam2_diagram()
+    assert [text.get_text() for text in ax.texts] == [box.text for box in BOXES.values()]
+    assert len(ax.patches) == len(BOXES) + len(ARROWS) + 1, "one more arrow leads from the masks to the memory encoder"
+    assert {name for arrow in ARROWS for name in arrow} == set(BOXES)
+
+
+def test_a_row_of_the_timeline_shows_the_frames_attended_to_in_the_colour_of_their_kind():
+    choice = choose_memories(10, prompted=[0], tracked=range(1, 10), num_frames=12)
+    ax = memory_timeline({10: choice}, 12)
+    drawn = {
+        int(frame): to_hex(squares.get_facecolor()[0]).upper()
+        for squares in ax.collections[: len(choice.spatial)]
+        for frame, _ in squares.get_offsets()
+    }
+    assert drawn == {0: PROMPTED_COLOR} | dict.fromkeys(range(4, 10), TRACKED_COLOR)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["frame 10"]
