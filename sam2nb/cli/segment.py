@@ -1,90 +1,125 @@
-"""Segment a picture from text prompts: what `python -m sam2nb segment` does."""
+"""`segment`: clicks and boxes on one image in, mask and overlay files out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-from PIL import Image
+import typer
 
-from sam2nb.cli.track import numbers
-from sam2nb.media.images import to_rgb_uint8
-from sam2nb.model.sam2 import SAM2
-from sam2nb.plotting import draw_masks
-from sam2nb.predict.image import SAM2ImagePredictor
+from sam2nb.cli.options import (
+    BoxOption,
+    ClickOption,
+    DeviceOption,
+    DtypeOption,
+    ExcludeOption,
+    ImageSizeOption,
+    ModelOption,
+    WeightsOption,
+    load_chosen_model,
+)
+from sam2nb.cli.prompts import TextPrompts
 
-MOST_LABELS = 255  # values of an 8-bit label map
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sam2nb.model.sam2 import SAM2
+    from sam2nb.predict.image import SAM2ImagePredictor
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")  # of files that are written
+MAX_LABELS = 255  # values of an 8-bit label map, zero aside
+JPEG_QUALITY = 92
+
+
+def segment(
+    image: Annotated[Path, typer.Argument(help="Image to segment.")],
+    click: ClickOption = None,
+    exclude: ExcludeOption = None,
+    box: BoxOption = None,
+    out: Annotated[Path | None, typer.Option(help="Mask to write, .png; several objects as values 1, 2, …")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="Image with the masks drawn on it, .jpg or .png.")] = None,
+    all_masks: Annotated[bool, typer.Option("--all", help="Keep all three masks of a single click.")] = False,
+    model: ModelOption = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = "auto",
+    image_size: ImageSizeOption = None,
+) -> None:
+    """Segment the objects that clicks and boxes point at in one image."""
+    request = SegmentRequest(image, TextPrompts.parse(click, exclude, box), all_masks)
+    request.check(out, overlay)
+    sam2 = load_chosen_model(model, weights, device, dtype, image_size)
+    for line in segment_image(request, sam2, out, overlay):
+        typer.echo(line)
 
 
 @dataclass(frozen=True)
-class SegmentOrder:
-    """What to segment. Several boxes are several objects; clicks belong to the only box or are one object together.
-
-    all_masks: keep the three answers to a single click, not just the best.
-    """
+class SegmentRequest:
+    """An image and the prompts on it. all_masks: keep the three masks of a single click, not only the best."""
 
     image: Path
-    click: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    box: tuple[str, ...] = ()
+    prompts: TextPrompts
     all_masks: bool = False
 
-    def check(self, *targets: Path | None) -> None:
-        """Raise ValueError for an order that cannot be carried out, before anything is loaded."""
-        if not any(targets):
-            raise ValueError("nothing to write: give --out mask.png or --overlay picture.jpg")
+    def check(self, out: Path | None = None, overlay: Path | None = None) -> None:
+        """Raise ValueError for a request that cannot be carried out, before anything is loaded."""
+        targets = [target for target in (out, overlay) if target is not None]
+        if not targets:
+            raise ValueError("nothing to write: give --out mask.png or --overlay photo.jpg")
         for target in targets:
-            if target is not None and target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-                raise ValueError(f"pictures are written as .png or .jpg, got {target.name!r}")
-        if targets and targets[0] is not None and targets[0].suffix.lower() != ".png":
-            raise ValueError(f"--out must end in .png: JPEG would blur the mask; got {targets[0].name!r}")
-        if not (self.click or self.box):
+            if target.suffix.lower() not in IMAGE_SUFFIXES:
+                raise ValueError(f"images are written as .png or .jpg, got {target.name!r}")
+        if out is not None and out.suffix.lower() != ".png":
+            raise ValueError(f"--out must end in .png: JPEG would blur the mask; got {out.name!r}")
+        if not self.prompts.locate_objects:
             raise ValueError("nothing to segment: give --click x,y or --box x1,y1,x2,y2")
-        if len(self.box) > 1 and (self.click or self.exclude):
-            raise ValueError("with several --box it is not clear whose clicks these are: give one box, or no clicks")
-        if self.all_masks and (self.box or len(self.click + self.exclude) > 1):
-            raise ValueError("--all is for a single --click: with more prompts there is one answer")
-        if len(self.box) > MOST_LABELS:
-            raise ValueError(f"at most {MOST_LABELS} boxes fit into one label map, got {len(self.box)}")
-        for name, texts, count in (("click", self.click + self.exclude, 2), ("box", self.box, 4)):
-            for text in texts:
-                numbers(name, text, count)
+        if self.all_masks and (self.prompts.boxes or len(self.prompts.points) > 1):
+            raise ValueError("--all is for a single --click: with more prompts there is one mask per object")
+        if len(self.prompts.boxes) > MAX_LABELS:
+            raise ValueError(f"one label map holds at most {MAX_LABELS} boxes, got {len(self.prompts.boxes)}")
 
-    def ask(self, predictor: SAM2ImagePredictor) -> tuple[np.ndarray, np.ndarray]:
-        """The answer to the prompts -> masks (N, H, W) bool, best first, and scores (N,)"""
-        points = [numbers("click", text, 2) for text in self.click + self.exclude]
-        labels = [1] * len(self.click) + [0] * len(self.exclude)
-        boxes = [numbers("box", text, 4) for text in self.box]
-        ambiguous = len(points) == 1 and not boxes
-        clicks = {"point_coords": points, "point_labels": labels} if points else {}
-        box = (boxes if len(boxes) > 1 else boxes[0]) if boxes else None
-        masks, scores, _ = predictor.predict(**clicks, box=box, multimask_output=ambiguous)
+    def predict(self, predictor: SAM2ImagePredictor) -> tuple[NDArray, NDArray]:
+        """Predict the masks on the predictor's image -> masks (N, H, W) bool, best first, and scores (N,)."""
+        points, boxes = self.prompts.points, self.prompts.boxes
+        is_ambiguous = len(points) == 1 and not boxes
+        masks, scores, _ = predictor.predict(
+            point_coords=points or None,
+            point_labels=self.prompts.labels or None,
+            box=(boxes if len(boxes) > 1 else boxes[0]) if boxes else None,
+            multimask_output=is_ambiguous,
+        )
         if len(boxes) > 1:
             return masks[:, 0], scores[:, 0]
-        order = np.argsort(-scores)[: None if self.all_masks else 1]
+        order = (-scores).argsort()[: None if self.all_masks else 1]
         return masks[order], scores[order]
 
 
-def run_segment_order(
-    order: SegmentOrder, model: SAM2, out: Path | None = None, overlay: Path | None = None
+def segment_image(
+    request: SegmentRequest, model: SAM2, out: Path | None = None, overlay: Path | None = None
 ) -> Iterator[str]:
-    """Carry out an order -> lines that say what was found and written"""
-    picture = to_rgb_uint8(order.image)
+    """Predict the masks and write the files; yields the lines to print."""
+    from sam2nb.media.images import to_rgb_uint8
+    from sam2nb.plotting import draw_masks
+    from sam2nb.predict.image import SAM2ImagePredictor
+
+    rgb = to_rgb_uint8(request.image)
     predictor = SAM2ImagePredictor(model)
-    predictor.set_image(picture)
-    masks, scores = order.ask(predictor)
+    predictor.set_image(rgb)
+    masks, scores = request.predict(predictor)
     for number, (mask, score) in enumerate(zip(masks, scores, strict=True), start=1):
-        yield f"mask {number}: score {score:.3f}, {mask.mean():.1%} of the picture"
+        yield f"mask {number}: score {score:.3f}, {mask.mean():.1%} of the image"
     if out is not None:
         yield str(_write(label_map(masks), out))
     if overlay is not None:
-        yield str(_write(draw_masks(picture, masks), overlay))
+        yield str(_write(draw_masks(rgb, masks), overlay))
 
 
-def label_map(masks: np.ndarray) -> np.ndarray:
-    """(N, H, W) bool -> (H, W) uint8: 255 inside a single mask; 1, 2, … for several, small ones on top"""
+def label_map(masks: NDArray) -> NDArray:
+    """Masks (N, H, W) bool -> label map (H, W) uint8: 255 inside a single mask; 1, 2, … for several, small on top."""
+    import numpy as np
+
     if len(masks) == 1:
         return masks[0].astype(np.uint8) * 255
     labels = np.zeros(masks.shape[1:], np.uint8)
@@ -93,7 +128,9 @@ def label_map(masks: np.ndarray) -> np.ndarray:
     return labels
 
 
-def _write(picture: np.ndarray, path: Path) -> Path:
+def _write(pixels: NDArray, path: Path) -> Path:
+    from PIL import Image
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, quality=92)
+    Image.fromarray(pixels).save(path, quality=JPEG_QUALITY)
     return path

@@ -1,103 +1,142 @@
-"""Track a file from text prompts: what `python -m sam2nb track` does."""
+"""`track`: prompts on one frame of a video in, masks of all frames out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-from PIL import Image
+import typer
 
-from sam2nb.export.tracks import save_tracks
-from sam2nb.model.sam2 import SAM2
-from sam2nb.predict.video.predictor import SAM2VideoPredictor
-from sam2nb.predict.video.session import VideoSession
+from sam2nb.cli.options import (
+    BoxOption,
+    ClickOption,
+    DeviceOption,
+    DtypeOption,
+    ExcludeOption,
+    ImageSizeOption,
+    ModelOption,
+    WeightsOption,
+    load_chosen_model,
+)
+from sam2nb.cli.prompts import TextPrompts
 
-USUAL_FPS = 25.0
+if TYPE_CHECKING:
+    from sam2nb.model.sam2 import SAM2
+    from sam2nb.predict.video.predictor import FrameResult, SAM2VideoPredictor
+    from sam2nb.predict.video.session import VideoSession
+
+DEFAULT_FPS = 25.0  # of a video made from a folder of images
+
+
+def track(
+    video: Annotated[Path, typer.Argument(help="Video file, or folder of images.")],
+    click: ClickOption = None,
+    exclude: ExcludeOption = None,
+    box: BoxOption = None,
+    mask: Annotated[Path | None, typer.Option(help="Label map (.png); each value above 0 is an object.")] = None,
+    frame: Annotated[int, typer.Option(help="Number of the frame that the prompts are on.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Video to write, .mp4 or .webm.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder for one palette PNG per frame.")] = None,
+    rle: Annotated[Path | None, typer.Option("--rle", help="COCO .json with run lengths.")] = None,
+    both_ways: Annotated[bool, typer.Option("--both-ways", help="Also track back from the prompted frame.")] = False,
+    fps: Annotated[float | None, typer.Option(help="Frames per second to write; default: as read, else 25.")] = None,
+    model: ModelOption = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = "auto",
+    image_size: ImageSizeOption = None,
+) -> None:
+    """Track objects through a video: prompts on one frame, masks on all."""
+    request = TrackRequest(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways)
+    outputs = TrackOutputs(out, masks, rle, fps)
+    request.check(outputs)
+    for line in track_video(request, load_chosen_model(model, weights, device, dtype, image_size), outputs):
+        typer.echo(line)
 
 
 @dataclass(frozen=True)
-class TrackOrder:
-    """What to track: prompts on one frame. Each box is an object; clicks refine the only box, or are an object
-    themselves; each value above 0 in a label map is an object.
-    """
+class TrackOutputs:
+    """The files to write: an overlay video, a folder of palette images, COCO run lengths. fps: of the video."""
+
+    video: Path | None = None
+    masks: Path | None = None
+    rle: Path | None = None
+    fps: float | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files and folders that are asked for."""
+        return [path for path in (self.video, self.masks, self.rle) if path is not None]
+
+
+@dataclass(frozen=True)
+class TrackRequest:
+    """A video and the prompts on one of its frames; `mask` is a label map, in which each value is an object."""
 
     video: Path
-    click: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    box: tuple[str, ...] = ()
+    prompts: TextPrompts = TextPrompts()
     mask: Path | None = None
     frame: int = 0
+    both_ways: bool = False
 
-    def check(self, *targets: Path | None) -> None:
-        """Raise ValueError for an order that cannot be carried out, before anything is loaded."""
-        if not any(targets):
+    def check(self, outputs: TrackOutputs) -> None:
+        """Raise ValueError for a request that cannot be carried out, before anything is loaded."""
+        if not outputs.paths:
             raise ValueError("nothing to write: give --out (a video), --masks (a folder) or --rle (a .json)")
-        if not (self.click or self.box or self.mask):
+        if not (self.prompts.locate_objects or self.mask):
             raise ValueError("nothing to track: give --click x,y or --box x1,y1,x2,y2 or --mask labels.png")
-        if self.mask and (self.click or self.box or self.exclude):
-            raise ValueError("--mask says it all: leave out --click, --exclude and --box")
-        if len(self.box) > 1 and (self.click or self.exclude):
-            raise ValueError("with several --box it is not clear whose clicks these are: give one box, or no clicks")
-        for name, texts, count in (("click", self.click + self.exclude, 2), ("box", self.box, 4)):
-            for text in texts:
-                numbers(name, text, count)
+        if self.mask and self.prompts != TextPrompts():
+            raise ValueError("--mask cannot be combined with --click, --exclude or --box")
 
-    def give(self, predictor: SAM2VideoPredictor, session: VideoSession) -> None:
-        """Say it to a predictor; objects are numbered from 1, those of a label map keep their values."""
+    def prompt(self, predictor: SAM2VideoPredictor, session: VideoSession) -> None:
+        """Add the prompts to a session; objects are numbered from 1, those of a label map keep their values."""
         if self.mask:
-            labels = np.asarray(Image.open(self.mask))
-            if labels.ndim != 2:
-                raise ValueError(f"--mask must be a label map (grey or palette), {self.mask.name} is in colour")
-            for value in np.unique(labels[labels > 0]):
-                predictor.add_new_mask(session, self.frame, int(value), labels == value)
+            self._prompt_with_labels(predictor, session)
             return
-        points = [numbers("click", text, 2) for text in self.click + self.exclude]
-        given = {"points": points, "labels": [1] * len(self.click) + [0] * len(self.exclude)} if points else {}
-        for obj_id, box in enumerate(self.box or (None,), start=1):
-            corners = None if box is None else numbers("box", box, 4)
-            predictor.add_new_points_or_box(session, self.frame, obj_id, box=corners, **given)
+        points, labels = self.prompts.points or None, self.prompts.labels or None
+        for obj_id, box in enumerate(self.prompts.boxes or (None,), start=1):
+            predictor.add_new_points_or_box(session, self.frame, obj_id, points=points, labels=labels, box=box)
+
+    def _prompt_with_labels(self, predictor: SAM2VideoPredictor, session: VideoSession) -> None:
+        import numpy as np
+        from PIL import Image
+
+        labels = np.asarray(Image.open(self.mask))
+        if labels.ndim != 2:
+            raise ValueError(f"--mask must be a label map (grey or palette), {self.mask.name} is in colour")
+        for value in np.unique(labels[labels > 0]):
+            predictor.add_new_mask(session, self.frame, int(value), labels == value)
 
 
-def run_track_order(
-    order: TrackOrder,
-    model: SAM2,
-    out: Path | None = None,
-    masks: Path | None = None,
-    rle: Path | None = None,
-    both_ways: bool = False,
-    fps: float | None = None,
-) -> Iterator[str]:
-    """Carry out an order -> lines that say what was written"""
+def track_video(request: TrackRequest, model: SAM2, outputs: TrackOutputs) -> Iterator[str]:
+    """Track the objects and write the files; yields the lines to print."""
+    from sam2nb.export.tracks import save_tracks
+    from sam2nb.predict.video.predictor import SAM2VideoPredictor
+
     predictor = SAM2VideoPredictor(model)
-    session = predictor.init_state(order.video)
-    order.give(predictor, session)
-    if both_ways and order.frame > 0:
+    session = predictor.init_state(request.video)
+    request.prompt(predictor, session)
+    if request.both_ways and request.frame > 0:
         for _ in predictor.propagate_in_video(session, reverse=True):
-            pass  # remembered; written below in order of time
-        before = (predictor.result_at(session, index) for index in range(order.frame))
-    else:
-        before = iter(())
-
-    def results():
-        yield from before
-        yield from predictor.propagate_in_video(session)
-
-    rate = fps or getattr(session.frames, "fps", USUAL_FPS)
-    count = save_tracks(results(), session.frames, video=out, masks=masks, rle=rle, fps=rate)
+            pass  # the session remembers the results; they are written below, in order of time
+    count = save_tracks(
+        _results(request, predictor, session),
+        session.frames,
+        video=outputs.video,
+        masks=outputs.masks,
+        rle=outputs.rle,
+        fps=outputs.fps or getattr(session.frames, "fps", DEFAULT_FPS),
+    )
     yield f"{len(session.objects)} objects on {count} of {len(session.frames)} frames"
-    for target in (out, masks, rle):
-        if target is not None:
-            yield f"wrote {target}"
+    for path in outputs.paths:
+        yield f"wrote {path}"
 
 
-def numbers(name: str, text: str, count: int) -> list[float]:
-    """ "10,20" -> [10.0, 20.0]"""
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != count:
-        raise ValueError(f"--{name} must be {count} numbers with commas between them, got {text!r}")
-    return values
+def _results(request: TrackRequest, predictor: SAM2VideoPredictor, session: VideoSession) -> Iterator[FrameResult]:
+    """The results in order of time; those before the prompted frame are already in the session."""
+    if request.both_ways:
+        for index in range(request.frame):
+            yield predictor.result_at(session, index)
+    yield from predictor.propagate_in_video(session)

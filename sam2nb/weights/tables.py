@@ -1,39 +1,33 @@
-"""What there is to know about checkpoints, as lines of text; and rewriting checkpoint files."""
+"""Text tables of checkpoints, for `info`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from sam2nb.weights.download import download
-from sam2nb.weights.files import StateFile, read_state_file, write_state_file
-from sam2nb.weights.names import to_hugging_face
+from sam2nb.weights.files import StateFile, read_state_file
 from sam2nb.weights.registry import CHECKPOINTS, Checkpoint, checkpoint_folder, file_on_disk, find_checkpoint
 
 PUBLISHED_NOTE = (
     "FPS and J&F (SA-V test, MOSE val, LVOS v2) as published by Meta for video on an A100, everything compiled, one "
     "object, decoding excluded."
 )
-NAMINGS = ("official", "huggingface")
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def checkpoint_table() -> list[str]:
-    """One line per checkpoint: size, published numbers, and whether it is here."""
+    """All checkpoints, one line each: size, published numbers, and the file on this machine."""
     lines = [f"{'name':24} {'M params':>8} {'FPS':>6} {'SA-V':>6} {'MOSE':>6} {'LVOS':>6}  on this machine"]
     for checkpoint in CHECKPOINTS.values():
         size = f"{checkpoint.parameters / 1e6:.1f}" if checkpoint.parameters else ""
         numbers = "".join(f" {number:6.1f}" for number in checkpoint.published) if checkpoint.published else " " * 28
         file = file_on_disk(checkpoint.name)
-        lines.append(f"{checkpoint.name:24} {size:>8}{numbers}  {_place(file) if file else '-'}")
+        lines.append(f"{checkpoint.name:24} {size:>8}{numbers}  {_path_and_size(file) if file else '-'}")
     return [*lines, "", PUBLISHED_NOTE, f"Downloads go to {checkpoint_folder()}."]
 
 
 def checkpoint_card(name_or_path: str) -> list[str]:
-    """All that is known of one checkpoint, by name, or of a checkpoint file.
+    """Everything known about one checkpoint, by name, or about a checkpoint file, by path.
 
-    Raises ValueError for an unknown name or a file that is no checkpoint, FileNotFoundError for a path with nothing.
+    Raises ValueError for an unknown name or a file that is no checkpoint.
     """
     if Path(name_or_path).exists():
         return _file_lines(read_state_file(name_or_path))
@@ -66,35 +60,15 @@ def _file_lines(file: StateFile) -> list[str]:
     dtypes = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in file.state.values()}))
     notes = {key: value for key, value in file.metadata.items() if key != "format"}
     return [
-        _line("file", _place(file.path)),
+        _line("file", _path_and_size(file.path)),
         _line("holds", f"{file.identity or 'no SAM 2'}: {len(file.state)} tensors, {values:,} values, {dtypes}"),
         *(_line(key, value) for key, value in sorted(notes.items())),
     ]
 
 
-def _place(file: Path) -> str:
+def _path_and_size(file: Path) -> str:
     return f"{file} ({file.stat().st_size / 1e6:.0f} MB)"
 
 
 def _line(label: str, value: object) -> str:
     return f"{label:16} {value}"
-
-
-def export_checkpoint(source: str, target: str | Path, *, dtype: str = "as stored", naming: str = "official") -> Path:
-    """Writes a checkpoint again: as .pt or .safetensors, in another precision, or with Hugging Face's names.
-
-    source: a checkpoint name (downloaded if need be) or a file. dtype: "float32", "float16", "bfloat16".
-    naming: "official" or "huggingface". Raises ValueError for anything else.
-    """
-    if naming not in NAMINGS:
-        raise ValueError(f"naming must be one of {', '.join(NAMINGS)}, got {naming!r}")
-    if dtype != "as stored" and dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    file = read_state_file(source if Path(source).exists() else download(source))
-    state = file.state
-    if dtype in DTYPES:
-        state = {name: value.to(DTYPES[dtype]) if value.is_floating_point() else value for name, value in state.items()}
-    if naming == "huggingface":
-        state = to_hugging_face(state)
-    config = {"config": file.identity.config} if file.identity and file.identity.config else {}
-    return write_state_file(target, state, config | file.metadata)

@@ -1,4 +1,4 @@
-"""`python -m sam2nb segment`: text prompts in, mask files out."""
+"""The `segment` command: text prompts in, mask files out."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typer.testing import CliRunner
 
 from sam2nb.build import build_sam2
 from sam2nb.cli import app
-from sam2nb.cli.segment import SegmentOrder, label_map, run_segment_order
-from sam2nb.notebook import data_dir
+from sam2nb.cli.prompts import TextPrompts
+from sam2nb.cli.segment import SegmentRequest, label_map, segment_image
+from sam2nb.resources import resource_dir
 
-PHOTO = data_dir() / "photos" / "coffee.jpg"
+PHOTO = resource_dir("data") / "photos" / "coffee.jpg"
 
 
-def an_order(**prompts):
-    return SegmentOrder(PHOTO, **{name: tuple(texts) for name, texts in prompts.items()})
+def a_request(all_masks=False, **prompts):
+    return SegmentRequest(PHOTO, TextPrompts.parse(**prompts), all_masks)
 
 
 @pytest.mark.parametrize(
-    ("prompts", "targets", "said"),
+    ("prompts", "targets", "message"),
     [
         ({"click": ["1,2"]}, [], "nothing to write"),
         ({}, ["mask.png"], "nothing to segment"),
@@ -29,21 +30,21 @@ def an_order(**prompts):
         ({"click": ["1,2"]}, ["mask.tiff"], "mask.tiff"),
         ({"click": ["1"]}, ["mask.png"], "click"),
         ({"box": ["1,2,3"]}, ["mask.png"], "box"),
-        ({"box": ["1,2,3,4", "5,6,7,8"], "click": ["1,2"]}, ["mask.png"], "whose clicks"),
+        ({"box": ["1,2,3,4", "5,6,7,8"], "click": ["1,2"]}, ["mask.png"], "clicks are ambiguous"),
     ],
 )
-def test_an_order_that_cannot_be_carried_out_is_refused_before_anything_is_loaded(prompts, targets, said, tmp_path):
-    with pytest.raises(ValueError, match=said):
-        an_order(**prompts).check(*[tmp_path / name for name in targets])
+def test_contradicting_options_are_refused_before_anything_is_loaded(prompts, targets, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        a_request(**prompts).check(*[tmp_path / name for name in targets])
 
 
-def test_all_answers_are_only_for_a_single_click(tmp_path):
-    SegmentOrder(PHOTO, click=("1,2",), all_masks=True).check(tmp_path / "mask.png")
+def test_all_masks_can_be_kept_for_a_single_click_only(tmp_path):
+    a_request(click=["1,2"], all_masks=True).check(tmp_path / "mask.png")
     with pytest.raises(ValueError, match="single --click"):
-        SegmentOrder(PHOTO, click=("1,2", "3,4"), all_masks=True).check(tmp_path / "mask.png")
+        a_request(click=["1,2", "3,4"], all_masks=True).check(tmp_path / "mask.png")
 
 
-def test_a_label_map_numbers_the_masks_in_the_order_of_the_boxes_small_ones_on_top():
+def test_a_label_map_numbers_the_masks_in_the_order_of_the_boxes_with_small_masks_on_top():
     masks = np.zeros((2, 4, 4), bool)
     masks[0, 1, 1] = True
     masks[1] = True
@@ -52,19 +53,19 @@ def test_a_label_map_numbers_the_masks_in_the_order_of_the_boxes_small_ones_on_t
     assert label_map(masks[:1]).max() == 255
 
 
-def test_files_are_written_in_the_pictures_size(tmp_path):
+def test_files_have_the_size_of_the_image(tmp_path):
     model = build_sam2("sam2_hiera_t", device="cpu", hydra_overrides_extra=["++model.image_size=64"])
     out, overlay = tmp_path / "new" / "mask.png", tmp_path / "overlay.jpg"
-    lines = list(run_segment_order(an_order(box=["10,10,300,200", "20,20,90,90"]), model, out, overlay))
+    lines = list(segment_image(a_request(box=["10,10,300,200", "20,20,90,90"]), model, out, overlay))
     assert [line.split(":")[0] for line in lines[:2]] == ["mask 1", "mask 2"] and lines[2:] == [str(out), str(overlay)]
     assert Image.open(out).size == Image.open(overlay).size == Image.open(PHOTO).size
     assert Image.open(out).mode == "L"
-    three = list(run_segment_order(SegmentOrder(PHOTO, click=("300,150",), all_masks=True), model, out))
+    three = list(segment_image(a_request(click=["300,150"], all_masks=True), model, out))
     scores = [float(line.split("score ")[1].split(",")[0]) for line in three[:3]]
     assert len(three) == 4 and scores == sorted(scores, reverse=True)
 
 
-def test_the_command_says_in_one_line_what_is_wrong():
+def test_the_command_names_the_option_that_is_wrong():
     result = CliRunner().invoke(app, ["segment", str(PHOTO), "--click", "a,b", "--out", "mask.png"])
     assert result.exit_code != 0 and "click" in str(result.exception)
     assert "--overlay" in CliRunner().invoke(app, ["segment", "--help"], env={"COLUMNS": "200"}).output
@@ -72,8 +73,8 @@ def test_the_command_says_in_one_line_what_is_wrong():
 
 @pytest.mark.slow
 @pytest.mark.genuine
-def test_the_spoon_comes_out(genuine_tiny, tmp_path):
+def test_a_click_on_the_spoon_segments_the_spoon(genuine_tiny, tmp_path):
     out = tmp_path / "spoon.png"
-    list(run_segment_order(an_order(click=["385,290"]), genuine_tiny, out))
+    list(segment_image(a_request(click=["385,290"]), genuine_tiny, out))
     mask = np.asarray(Image.open(out)) > 0
     assert mask[290, 385] and not mask[242, 148] and 0.015 < mask.mean() < 0.035

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from sam2nb import cli
-from sam2nb.cli.track import TrackOrder, run_track_order
+from sam2nb.cli import app
+from sam2nb.cli.track import TrackOutputs, TrackRequest, track_video
 from sam2nb.media.video import open_frames
 from tests.predict.video.clips import SIZE_HW, frame, small_model
 
@@ -27,10 +27,10 @@ def clip(tmp_path):
 
 @pytest.fixture
 def command(monkeypatch, model):
-    monkeypatch.setattr(cli, "_load", lambda *_: model)
+    monkeypatch.setattr("sam2nb.cli.track.load_chosen_model", lambda *_: model)
 
     def run(*words):
-        return CliRunner().invoke(cli.app, ["track", *map(str, words)])
+        return CliRunner().invoke(app, ["track", *map(str, words)])
 
     return run
 
@@ -64,8 +64,8 @@ def test_each_box_is_an_object_and_so_is_each_label(command, clip, tmp_path):
         (("--masks", "m"), "nothing to track"),
         (("--masks", "m", "--click", "1;1"), "2 numbers"),
         (("--masks", "m", "--box", "1,2,3"), "4 numbers"),
-        (("--masks", "m", "--mask", "a.png", "--click", "1,1"), "leave out"),
-        (("--masks", "m", "--box", "1,2,3,4", "--box", "1,2,3,4", "--click", "1,1"), "whose clicks"),
+        (("--masks", "m", "--mask", "a.png", "--click", "1,1"), "cannot be combined"),
+        (("--masks", "m", "--box", "1,2,3,4", "--box", "1,2,3,4", "--click", "1,1"), "clicks are ambiguous"),
     ],
 )
 def test_contradicting_options_are_refused_before_anything_is_loaded(command, clip, words, message):
@@ -75,6 +75,6 @@ def test_contradicting_options_are_refused_before_anything_is_loaded(command, cl
 
 def test_a_mask_in_colour_is_no_label_map(clip, tmp_path, model):
     Image.fromarray(frame(0)).save(tmp_path / "rgb.png")
-    order = TrackOrder(clip, mask=tmp_path / "rgb.png")
+    request = TrackRequest(clip, mask=tmp_path / "rgb.png")
     with pytest.raises(ValueError, match="label map"):
-        list(run_track_order(order, model, masks=tmp_path / "m"))
+        list(track_video(request, model, TrackOutputs(masks=tmp_path / "m")))

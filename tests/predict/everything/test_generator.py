@@ -369,25 +369,6 @@ def test_the_smallest_mask_under_a_pixel_is_found():
         record_at(records, (30, 0))
 
 
-def test_the_auto_command_writes_the_formats_asked_for(model, picture, tmp_path, monkeypatch):
-    from PIL import Image
-    from typer.testing import CliRunner
-
-    from sam2nb import cli
-
-    monkeypatch.setattr(cli, "_load", lambda *_: model)
-    Image.fromarray(picture).save(tmp_path / "photo.png")
-    arguments = ["auto", str(tmp_path / "photo.png"), "--out", str(tmp_path / "out"), "--points-per-side", "2"]
-    arguments += ["--pred-iou", "0", "--stability", "0", "--format", "coco,yolo,labels,overlay"]
-    result = CliRunner().invoke(cli.app, arguments)
-    assert result.exit_code == 0, result.output
-    assert "masks (4 points > 12 answers > " in result.output
-    written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["photo.txt", "photo_coco.json", "photo_labels.png", "photo_overlay.jpg"]
-    records, size_hw = export.load_coco(tmp_path / "out" / "photo_coco.json")
-    assert records and size_hw == picture.shape[:2]
-
-
 def test_formats_that_do_not_exist_are_named():
     with pytest.raises(ValueError, match="formats must be some of coco, yolo, labels, overlay, got gif"):
         export.check_formats(["coco", "gif"])

@@ -1,4 +1,4 @@
-"""`python -m sam2nb evaluate` and `benchmark`, from options to files."""
+"""The `evaluate` and `benchmark` commands, from options to files."""
 
 import json
 
@@ -22,8 +22,8 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """One picture with a mask and one without."""
+def labelled_images(tmp_path):
+    """A folder with one image that has a mask and one that has none."""
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
     mask = np.zeros((40, 60), np.uint8)
@@ -38,7 +38,7 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
-def test_evaluate_scores_what_it_can_names_what_it_cannot_and_writes_json(weights, pictures, tmp_path):
+def test_evaluate_scores_what_it_can_names_what_it_cannot_and_writes_json(weights, labelled_images, tmp_path):
     target = tmp_path / "scores.json"
     options = (
         "--model",
@@ -52,15 +52,15 @@ def test_evaluate_scores_what_it_can_names_what_it_cannot_and_writes_json(weight
         "--device",
         "cpu",
     )
-    result = run("evaluate", *options, "--images", pictures, "--json", target)
+    result = run("evaluate", *options, "--images", labelled_images, "--json", target)
     assert result.exit_code == 0
-    assert "1 objects in 2 pictures" in result.output and "left out: no mask for b.png" in result.output
+    assert "1 objects in 2 images" in result.output and "left out: no mask for b.png" in result.output
     record = json.loads(target.read_text())
     assert set(record["images"]["mean"]) == {"box", "clicks_1", "clicks_2"}
     assert record["conditions"]["image_size"] == SIDE
 
 
-def test_a_folder_that_is_not_there_is_named():
+def test_a_missing_folder_is_named():
     with pytest.raises(ValueError, match="does not exist"):
         run("evaluate", "--images", "no/such/folder")
 

@@ -1,4 +1,4 @@
-"""`info`, `download` and `export` on the command line."""
+"""The `info`, `download` and `export` commands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sam2nb import cli
 from sam2nb.build import build_sam2
@@ -18,7 +19,7 @@ from sam2nb.weights.names import to_hugging_face
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Runs `sam2nb ARGUMENTS` -> (exit code, what it printed, what it complained about)."""
+    """Run `sam2nb ARGUMENTS` -> (exit code, stdout, stderr)."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["sam2nb", *map(str, arguments)])
@@ -50,7 +51,7 @@ def test_info_lists_every_checkpoint_with_published_numbers_and_where_it_is(run,
     assert "as published by Meta" in out and "computes on" in out
 
 
-def test_info_tells_all_about_one_checkpoint(run, folder):
+def test_info_shows_everything_about_one_checkpoint(run, folder):
     _, out, _ = run("info", "facebook/sam2.1-hiera-small")
     for words in ("sam2.1_hiera_small", "46,060,354", "Apache-2.0", "092824/sam2.1_hiera_small.pt", "84.8 FPS", "no"):
         assert words in out
@@ -58,12 +59,12 @@ def test_info_tells_all_about_one_checkpoint(run, folder):
     assert "SAM 2.1 with the trunk of sam2nb_nano" in out and "float32" in out
 
 
-def test_info_tells_what_a_file_is(run, folder):
+def test_info_describes_a_file(run, folder):
     _, out, _ = run("info", folder / "sam2nb_nano.safetensors")
     assert "config           sam2nb_nano" in out
 
 
-def test_a_mistake_is_one_line_and_not_a_traceback(run, folder):
+def test_a_users_mistake_is_one_line_and_not_a_traceback(run, folder):
     code, out, complaint = run("info", "sam2_hiera_tinny")
     assert (code, out) == (2, "")
     assert complaint.startswith("sam2nb: no checkpoint is called 'sam2_hiera_tinny'. Did you mean")
@@ -78,7 +79,7 @@ def test_download_prints_where_the_file_is(run, folder, monkeypatch):
 
     monkeypatch.setattr(downloads, "require_host", unreachable)
     code, out, complaint = run("download", "sam2.1_hiera_tiny", "sam2nb_nano", "--video")
-    assert out.strip() == str(folder / "sam2nb_nano.safetensors")  # one failure does not keep the others back
+    assert out.strip() == str(folder / "sam2nb_nano.safetensors")  # one failure does not stop the others
     assert code == 2 and "could not be downloaded" in complaint and "no network" in complaint
 
 
@@ -91,8 +92,6 @@ def test_export_changes_format_precision_and_names(run, folder, tmp_path):
     assert all(torch.equal(exported.state[name], value.half()) for name, value in original.state.items())
 
     run("export", "sam2nb_nano", tmp_path / "theirs.safetensors", "--naming", "huggingface")
-    from safetensors.torch import load_file
-
     assert set(load_file(tmp_path / "theirs.safetensors")) == set(to_hugging_face(original.state))
     again = read_state_file(tmp_path / "theirs.safetensors").state
     assert all(torch.equal(again[name], value) for name, value in original.state.items())

@@ -1,0 +1,134 @@
+"""`evaluate` and `benchmark`: how good a checkpoint is on labelled data, and how fast on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sam2nb.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    ImageSizeOption,
+    ModelOption,
+    WeightsOption,
+    load_chosen_model,
+)
+
+if TYPE_CHECKING:
+    from sam2nb.evaluation.protocols import ImageScores, VideoScores
+    from sam2nb.model.sam2 import SAM2
+
+
+def evaluate(
+    model: ModelOption = "auto",
+    weights: WeightsOption = None,
+    images: Annotated[Path | None, typer.Option(help="Folder or COCO .json of labelled images.")] = None,
+    clips: Annotated[Path | None, typer.Option(help="Folder of labelled clips (frames/masks, DAVIS or SA-V).")] = None,
+    clicks: Annotated[str, typer.Option(help="Numbers of clicks after which to record the IoU.")] = "1,2,3,5",
+    prompt: Annotated[str, typer.Option(help="Prompt at the start of a clip: mask, box or click.")] = "mask",
+    min_area: Annotated[float, typer.Option(help="Leave out objects of this many pixels or fewer.")] = 0,
+    device: DeviceOption = None,
+    dtype: DtypeOption = "auto",
+    image_size: ImageSizeOption = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all scores here.")] = None,
+) -> None:
+    """Score a checkpoint on labelled images (IoU by box and clicks) and clips (J&F)."""
+    from sam2nb.evaluation.datasets import open_clips, open_images
+    from sam2nb.evaluation.protocols import evaluate_images, evaluate_video, save_scores
+
+    labelled_images = open_images(images, min_area=min_area) if images or not clips else None
+    labelled_clips = open_clips(clips) if clips else None
+    sam2 = load_chosen_model(model, weights, device, dtype, image_size)
+    conditions = _conditions(sam2, model, weights)
+    scores = []
+    if labelled_images is not None:
+        score = evaluate_images(sam2, labelled_images, clicks=[int(count) for count in clicks.split(",")])
+        _print_image_scores(score, len(labelled_images))
+        scores.append(score)
+        if json_file:  # before the clips, so that an error there does not lose these scores
+            save_scores(json_file, model, conditions, *scores)
+    if labelled_clips is not None:
+        score = evaluate_video(sam2, labelled_clips, prompt=prompt)
+        _print_video_scores(score)
+        scores.append(score)
+    if json_file:
+        save_scores(json_file, model, conditions, *scores)
+
+
+def _conditions(sam2: SAM2, model: str, weights: Path | None) -> dict[str, Any]:
+    """The conditions under which scores can be compared, for the JSON file."""
+    return {
+        "model": model,
+        "weights": weights.name if weights else None,
+        "image_size": sam2.image_size,
+        "dtype": str(sam2.compute_dtype).removeprefix("torch."),
+        "device": sam2.device.type,
+    }
+
+
+def _print_image_scores(score: ImageScores, images: int) -> None:
+    means = "  ".join(f"{name} {value:.3f}" for name, value in score.mean().items())
+    typer.echo(f"{score.objects} objects in {images} images, IoU: {means}")
+    _print_problems(score.problems)
+
+
+def _print_video_scores(score: VideoScores) -> None:
+    for name, value in score.objects.items():
+        typer.echo(f"{name:24} J {value.j:.3f}  F {value.f:.3f}  J&F {value.j_and_f:.3f}")
+    mean = score.mean()
+    typer.echo(f"{len(score.objects)} objects: J {mean.j:.3f}  F {mean.f:.3f}  J&F {mean.j_and_f:.3f}")
+    _print_problems(score.problems)
+
+
+def _print_problems(problems: list[str]) -> None:
+    for problem in problems:
+        typer.echo(f"left out: {problem}")
+
+
+def benchmark(
+    model: ModelOption = "sam2.1_hiera_tiny",
+    against: Annotated[str, typer.Option(help="official, transformers or both, separated by a comma.")] = "",
+    parts: Annotated[
+        str, typer.Option(help="encode, click, everything, track1, track4, track16.")
+    ] = "encode,click,track1",
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Random weights of the same size: no download, same speed.")
+    ] = False,
+    weights: WeightsOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = "auto",
+    image_size: Annotated[str, typer.Option(help="Sides of the model's input, one run each.")] = "1024",
+    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile on all sides.")] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each side.")] = None,
+    repeats: Annotated[int, typer.Option(help="Timed rounds after the warm-up.")] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File to write, one per input size.")] = None,
+) -> None:
+    """Time encoding, clicks, everything mode and tracking, interleaved with other implementations on equal weights."""
+    from sam2nb.build import pick_device
+    from sam2nb.evaluation import benchmark as bench
+
+    typer.echo(bench.__doc__.split("\n\n", 1)[1])
+    sides = [int(side) for side in image_size.split(",")]
+    for side in sides:
+        typer.echo(f"{model}, input {side}, {'random' if random_weights else 'trained'} weights, dtype {dtype}")
+        bench.benchmark(
+            model,
+            against=[name for name in against.split(",") if name],
+            parts=parts.split(","),
+            weights=None if random_weights else str(weights or "own"),
+            device=str(pick_device(device)),
+            dtype=dtype,
+            image_size=side,
+            compile=compile,
+            threads=threads,
+            repeats=repeats,
+            report=typer.echo,
+            save_to=json_file and (json_file if len(sides) == 1 else _with_side(json_file, side)),
+        )
+
+
+def _with_side(path: Path, side: int) -> Path:
+    """runs/tiny.json -> runs/tiny_512.json"""
+    return path.with_stem(f"{path.stem}_{side}")
