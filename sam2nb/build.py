@@ -1,4 +1,4 @@
-"""From a name to a model. The only file that knows hydra.
+"""Build a model from the name of a configuration or checkpoint; the only file that imports hydra.
 
 A configuration is an entry file in `configs/` that picks a generation (2.0, 2.1) and a trunk (nano, t, s, b+, l).
 """
@@ -102,7 +102,7 @@ def _best_on_disk() -> Checkpoint:
 
 
 def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The precision asked for, or the one that suits the device: bfloat16 needs compute capability 8.0 on CUDA.
+    """Return the precision asked for, or the one that suits the device (bfloat16 on CUDA from compute capability 8.0).
 
     Raises ValueError for anything but float32, bfloat16 and float16.
     """
@@ -123,9 +123,9 @@ def check_image_size(image_size: int) -> None:
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for, or the best one here (CUDA, then Apple's MPS, then CPU).
+    """Return the device asked for, or the best one here (CUDA, then Apple's MPS, then CPU).
 
-    Raises ValueError when the device asked for is not there.
+    Raises ValueError if the device asked for is not available.
     """
     if device is None:
         if torch.cuda.is_available():
@@ -142,19 +142,19 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def config_names() -> list[str]:
-    """Names of the model configurations that come with the package."""
+    """List the names of the model configurations that come with the package."""
     return sorted(path.stem for path in resource_dir("configs").glob("sam2*.yaml"))
 
 
 def compose_config(folder: Path, name: str, overrides: Iterable[str] = ()) -> DictConfig:
-    """`folder/name.yaml` with its defaults and hydra overrides such as "++model.image_size=512"."""
+    """Compose `folder/name.yaml` with its defaults and hydra overrides such as "++model.image_size=512"."""
     with _own_hydra(), initialize_config_dir(config_dir=str(folder), version_base=None):
         return compose(config_name=name, overrides=list(overrides))
 
 
 @contextmanager
 def _own_hydra() -> Iterator[None]:
-    """Step around the one global hydra of a process, which the user's program or Meta's package may have set up."""
+    """Set aside the one global hydra of a process, which the user's program or Meta's package may have set up."""
     others = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -164,7 +164,7 @@ def _own_hydra() -> Iterator[None]:
 
 
 def _is_users_own(path: Path) -> bool:
-    """A file on disk, and not Meta's own configuration of the same name, for which ours stands in."""
+    """True for a file on disk, unless it is Meta's configuration of the same name, which ours replaces."""
     return path.is_file() and "sam2.modeling" not in path.read_text(encoding="utf-8", errors="replace")
 
 
