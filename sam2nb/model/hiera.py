@@ -49,6 +49,7 @@ class HieraAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, h, w, C) -> (N, h, w, C)"""
+        # queries, keys and values of all tokens in one product
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         return self.proj(attend_on_maps(q, k, v, self.num_heads))
 
@@ -65,6 +66,7 @@ class PooledAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, h, w, C_in) -> (N, h/2, w/2, C)"""
         q, k, v = self.qkv(x).chunk(3, dim=-1)
+        # a quarter of the queries, each attending to all keys
         return self.proj(attend_on_maps(max_pool(q), k, v, self.num_heads))
 
 
@@ -97,7 +99,9 @@ class WindowedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, h, w, C) -> (B, h, w, C)"""
+        # every window is a small map of its own
         windows = self.attn(window_partition(self.norm1(x), self.window))
+        # back in place, without the padding
         x = x + window_unpartition(windows, x.shape[1:3])
         return x + self.mlp(self.norm2(x))
 
@@ -174,7 +178,9 @@ class Hiera(nn.Module):
 
     def position(self, size_hw: tuple[int, int]) -> Tensor:
         """The learned table stretched over the grid plus the tile repeated over it: -> (1, h, w, C)"""
+        # where in the image
         stretched = F.interpolate(self.pos_embed, size=size_hw, mode="bicubic")
+        # where in the window
         repeats = [-(-side // WINDOW_POSITION) for side in size_hw]
         tiled = self.pos_embed_window.tile(1, 1, *repeats)[:, :, : size_hw[0], : size_hw[1]]
         return (stretched + tiled).permute(0, 2, 3, 1)
@@ -198,8 +204,10 @@ def attend_on_maps(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
 
     q: (N, h, w, C), k and v: (N, h', w', C) -> (N, h, w, C)
     """
+    # maps to tokens, tokens to heads: (N, heads, h*w, c)
     size_hw = q.shape[1:3]
     q, k, v = (split_heads(grid.flatten(1, 2), num_heads) for grid in (q, k, v))
+    # and back, with the grid of the queries
     return merge_heads(attend(q, k, v)).unflatten(1, size_hw)
 
 

@@ -34,7 +34,9 @@ class FpnNeck(nn.Module):
         """maps: per stage (B, C_i, h_i, w_i), finest first -> per stage (B, d_model, h_i, w_i)"""
         outputs: list[Tensor] = []
         coarser = None
+        # from coarse to fine
         for level, conv in zip(reversed(range(len(maps))), self.convs, strict=True):
+            # bring the stage to d_model channels
             lateral = conv(maps[level])
             if coarser is not None and level in self.top_down_levels:
                 # add the coarser level, upsampled (in float32 as trained)
@@ -56,5 +58,6 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """pixels: (B, 3, S, S) -> (B, 256, S/4, S/4), (B, 256, S/8, S/8), (B, 256, S/16, S/16)"""
+        # four stages of the trunk, each brought to 256 channels
         maps = self.neck(self.trunk(pixels))
         return maps[: len(maps) - self.scalp]
