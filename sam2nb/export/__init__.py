@@ -1,0 +1,1 @@
+"""Masks and tracks as files of other programs."""

@@ -1,0 +1,1 @@
+"""Masks without a model: run lengths, connected regions, measures."""

@@ -1,0 +1,1 @@
+"""Predictors: still images, everything in an image, objects through a video."""

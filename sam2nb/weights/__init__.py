@@ -1,0 +1,1 @@
+"""Checkpoint files: which exist, where they come from, reading and writing them."""

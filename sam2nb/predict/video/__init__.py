@@ -1,0 +1,1 @@
+"""Tracking: prompts on any frame, propagation, streams."""

@@ -1,0 +1,1 @@
+"""The data engine: sources, teacher, cut-outs, composed images and clips, batches."""

@@ -1,0 +1,1 @@
+"""Training recipes: nano, its warm start, fine-tuning, two toy examples."""
