@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sam2nb.plotting import color_of
 from sam2nb.training.data.compose import Materials, compose_clip
 from sam2nb.training.data.cutouts import CutOuts
 from sam2nb.training.data.teacher import TEACHER_SIDE, LabelledPhotos, square
@@ -23,7 +24,7 @@ STILL_HW, CLIP_HW = (384, 512), (240, 426)
 CLIP_FRAMES = 24
 STILLS, CLIPS = 24, 6
 MIN_PIXELS = 400
-PALETTE = [0, 0, 0, 230, 159, 0, 86, 180, 233, 0, 158, 115, 204, 121, 167, 240, 228, 66, 213, 94, 0]
+PALETTE = [0, 0, 0, *(channel for index in (1, 4, 2, 3, 6, 5) for channel in color_of(index))]  # black is background
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ def spatial_memories(answer: Any) -> str | None:
 
 @exercise("07.mask_product")
 def mask_product(answer: Any) -> str | None:
-    """The sum over the channels of filter times canvas."""
+    """The sum over the channels of filter times upscaled image."""
     generator = np.random.default_rng(0)
-    filters, canvas = generator.normal(size=5), generator.normal(size=(5, 3, 4))
-    result = np.asarray(attempt(answer, filters, canvas))
+    filters, upscaled = generator.normal(size=5), generator.normal(size=(5, 3, 4))
+    result = np.asarray(attempt(answer, filters, upscaled))
     if result.shape != (3, 4):
-        return f"for 5 channels on a 3x4 canvas the result should be (3, 4), yours is {result.shape}"
-    correct = np.allclose(result, np.einsum("c,chw->hw", filters, canvas))
+        return f"for 5 channels and a 3x4 image the result should be (3, 4), yours is {result.shape}"
+    correct = np.allclose(result, np.einsum("c,chw->hw", filters, upscaled))
     return None if correct else "the shape is right, the numbers are not"
 
 
