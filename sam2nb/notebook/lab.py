@@ -1,8 +1,8 @@
 """Start a lesson: device, precision, seeds, the best weights at hand, and the project's photographs.
 
-`setup` changes a few things for the whole process, and no others: the random seeds, how the kernel stores figures (JPEG
-for photographs, PNG for charts), Colab's switch for widgets and, only where TQDM_DISABLE is set, tqdm's bars. Without
-any checkpoint, `Lab.load` also sets the caption that labels every figure as made with random weights.
+`setup` changes four settings of the whole process: the random seeds, how the kernel stores figures (JPEG for
+photographs, PNG for charts), Colab's switch for widgets and, only where TQDM_DISABLE is set, tqdm's progress bars.
+`Lab.load` changes one: without any checkpoint, a caption marks every figure as made with random weights.
 """
 
 from __future__ import annotations

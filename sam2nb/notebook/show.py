@@ -1,4 +1,4 @@
-"""Show things in a notebook: models and arrays in words, source code, tables, progress."""
+"""Show models, arrays, source code, tables and progress in a notebook, or as text outside one."""
 
 from __future__ import annotations
 
