@@ -1,4 +1,4 @@
-"""The two tools behind `make colab` and `make run`."""
+"""The tools of maintainers: badges, execution of notebooks, the tree of the README."""
 
 from __future__ import annotations
 
@@ -11,6 +11,36 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted((ROOT / "sam2nb").rglob("*.py"))
+NOT_YET = {  # modules whose first sentence is to be shortened
+    "sam2nb/evaluation/charts.py",
+    "sam2nb/evaluation/contestants.py",
+    "sam2nb/export/masks.py",
+    "sam2nb/fast/encoder.py",
+    "sam2nb/huggingface/config.py",
+    "sam2nb/huggingface/processor.py",
+    "sam2nb/model/__init__.py",
+    "sam2nb/notebook/__init__.py",
+    "sam2nb/predict/image.py",
+    "sam2nb/predict/prompts.py",
+    "sam2nb/predict/video/prompts.py",
+    "sam2nb/predict/video/session.py",
+    "sam2nb/structures.py",
+    "sam2nb/training/data/batches.py",
+    "sam2nb/training/data/compose.py",
+    "sam2nb/training/data/pack.py",
+    "sam2nb/training/data/sources.py",
+    "sam2nb/training/data/teacher.py",
+    "sam2nb/training/losses.py",
+    "sam2nb/training/recipes/nano.py",
+    "sam2nb/training/recipes/toy.py",
+    "sam2nb/training/recipes/warm_start.py",
+    "sam2nb/training/run_state.py",
+    "sam2nb/training/simulated_user.py",
+    "sam2nb/training/validate.py",
+    "sam2nb/weights/npm.py",
+}
+SENTENCE = 100  # characters of the first sentence of a module, which is its phrase in the tree
 ADDRESS = "https://github.com/you/your-fork"
 
 
@@ -132,3 +162,71 @@ def test_on_a_page_an_answer_stays_folded_behind_its_summary(tmp_path):
     subprocess.run([*command, str(tmp_path / "quiz.ipynb")], check=True, capture_output=True, timeout=300)
     page = (tmp_path / "quiz.html").read_text()
     assert page.index("<summary>Answer</summary>") < page.index("<p>42</p>") < page.index("</details>")
+
+
+@pytest.fixture(scope="module")
+def readme_tree():
+    return load_tool("readme_tree")
+
+
+def test_the_tree_of_the_readme_is_up_to_date(readme_tree):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme_tree.with_tree(text) == text, "run python tools/readme_tree.py"
+
+
+def test_the_tree_has_a_phrase_for_every_file_and_folder_and_fits_the_page(readme_tree):
+    names = [name.strip().rstrip("/") for name, _ in readme_tree.project_entries()]
+    for path in MODULES:
+        assert (path.parent.name if path.stem == "__init__" else path.name) in names
+    assert all(len(line) <= 120 for line in readme_tree.tree())
+
+
+def test_the_tree_names_every_folder_of_the_project(readme_tree):
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    folders = {line.split("/")[0] for line in listed.stdout.splitlines() if "/" in line and not line.startswith(".")}
+    assert folders == set(readme_tree.FOLDERS)
+
+
+def test_a_stale_tree_is_found_and_rewritten(readme_tree, tmp_path, monkeypatch, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Title\n\n{readme_tree.BEGIN}\nstale line\n{readme_tree.END}\n\nrest\n")
+    monkeypatch.setattr(readme_tree, "README", readme)
+    monkeypatch.setattr(sys, "argv", ["readme_tree.py", "--check"])
+    assert readme_tree.main() == 1
+    assert "readme_tree.py" in capsys.readouterr().out and "stale line" in readme.read_text()
+    monkeypatch.setattr(sys, "argv", ["readme_tree.py"])
+    assert readme_tree.main() == 0
+    assert "stale line" not in readme.read_text() and readme.read_text().endswith("\n\nrest\n")
+    monkeypatch.setattr(sys, "argv", ["readme_tree.py", "--check"])
+    assert readme_tree.main() == 0
+
+
+def test_a_readme_without_markers_is_refused(readme_tree):
+    with pytest.raises(ValueError, match="must contain the lines"):
+        readme_tree.with_tree("# Title\n")
+
+
+@pytest.mark.parametrize(
+    ("docstring", "phrase"),
+    [
+        ("One sentence.", "One sentence"),
+        ("Over two\nlines. And more.", "Over two lines"),
+        ("Exercises, such as nb02.py or 3.5. More.", "Exercises, such as nb02.py or 3.5"),
+        ("No full stop\n\nSecond paragraph.", "No full stop"),
+    ],
+)
+def test_the_phrase_is_the_first_sentence(readme_tree, docstring, phrase):
+    assert readme_tree.first_sentence(docstring) == phrase
+
+
+@pytest.mark.parametrize("name", [path.relative_to(ROOT).as_posix() for path in MODULES])
+def test_every_module_opens_with_one_short_sentence(readme_tree, request, name):
+    if name in NOT_YET:
+        request.applymarker(pytest.mark.xfail(reason="not yet"))
+    path = ROOT / name
+    phrase = readme_tree.phrase_of(path)
+    assert phrase, f"{name} has no docstring"
+    assert not phrase.startswith("What"), f"open with a noun or a verb: {phrase!r}"
+    assert len(phrase) <= SENTENCE, f"{len(phrase)} characters, at most {SENTENCE}: {phrase!r}"

@@ -1,0 +1,132 @@
+"""Write the tree of README.md: a phrase for every folder of the project and every file of the package.
+
+    python tools/readme_tree.py             # rewrite the section between the two markers
+    python tools/readme_tree.py --check     # exit status 1 if the section is out of date
+
+A file's phrase is the first sentence of its module docstring, a folder's that of its `__init__.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "sam2nb"
+README = ROOT / "README.md"
+FLOORS = ROOT / "tests" / "test_floors.py"
+BEGIN, END = "<!-- tree: written by tools/readme_tree.py -->", "<!-- end of the tree -->"
+WIDTH = 120
+
+# What has no docstring: the folders of the project, in the order of the tree, and one of the package.
+FOLDERS = {
+    "notebooks": "01_setup … 08_train_and_finetune, to be read in this order; solutions/",
+    "examples": "ten short scripts to copy",
+    "sam2nb": "the package; an entry imports only from entries above it",
+    "configs": "hydra: a generation, a trunk and a short entry file per model; train/",
+    "checkpoints": "sam2nb_nano (committed), and what is downloaded",
+    "data": "photographs, clips, a sample with exact masks, their sources and licences; measurements",
+    "benchmarks": "speed and memory of everything mode and of video",
+    "tests": "mirrors sam2nb/; parity/ compares with the official package, browser/ clicks on the widget",
+    "tools": "what maintainers run: notebooks, badges, figures, this tree",
+}
+STATIC = {"widgets/static": "The browser side of the prompt widget"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if README.md is out of date")
+    options = parser.parse_args()
+    before = README.read_text(encoding="utf-8")
+    after = with_tree(before)
+    if before == after:
+        return 0
+    if options.check:
+        print("README.md is out of date: run python tools/readme_tree.py")
+        return 1
+    README.write_text(after, encoding="utf-8")
+    return 0
+
+
+def with_tree(readme: str) -> str:
+    """The text of the README with its tree as it should be.
+
+    Raises ValueError if the markers are not there.
+    """
+    if BEGIN not in readme or END not in readme:
+        raise ValueError(f"README.md must contain the lines {BEGIN!r} and {END!r}")
+    head, rest = readme.split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    return f"{head}{BEGIN}\n```text\n" + "\n".join(tree()) + f"\n```\n{END}{tail}"
+
+
+def tree() -> list[str]:
+    """The lines of the tree, the names in one column and the phrases in another."""
+    entries = list(project_entries())
+    column = max(len(name) for name, _ in entries) + 2
+    lines = []
+    for name, phrase in entries:
+        wrapped = textwrap.wrap(phrase, WIDTH - column, break_on_hyphens=False) or [""]
+        lines += [f"{name:{column}}{wrapped[0]}".rstrip(), *(" " * column + more for more in wrapped[1:])]
+    return lines
+
+
+def project_entries() -> Iterator[tuple[str, str]]:
+    """Indented names and phrases: the folders of the project, the package with all its files."""
+    for name, phrase in FOLDERS.items():
+        yield f"{name}/", phrase
+        if name == PACKAGE.name:
+            yield from package_entries(PACKAGE, depth=1)
+
+
+def package_entries(folder: Path, depth: int) -> Iterator[tuple[str, str]]:
+    """Indented names and phrases of one folder of the package, files before folders."""
+    indent = "  " * depth
+    for path in listing(folder):
+        key = path.relative_to(PACKAGE).as_posix()
+        if path.is_dir():
+            yield f"{indent}{path.name}/", STATIC.get(key) or phrase_of(path / "__init__.py")
+            yield from package_entries(path, depth + 1)
+        elif path.stem != "__init__":
+            yield f"{indent}{path.name}", phrase_of(path)
+
+
+def listing(folder: Path) -> list[Path]:
+    """The files and folders to show: the package in the order of its floors, other folders by name, files first."""
+    order = [name for floor in floors() for name in floor] if folder == PACKAGE else []
+    found = [path for path in folder.iterdir() if path.suffix == ".py" or path.is_dir() and has_files(path)]
+    rank = {name: place for place, name in enumerate(order)}
+    return sorted(found, key=lambda path: (rank.get(path.stem, len(rank)), path.is_dir(), path.name))
+
+
+def has_files(folder: Path) -> bool:
+    """False for what an interpreter or an editor left behind."""
+    return folder.name != "__pycache__" and any(path.is_file() for path in folder.iterdir())
+
+
+def floors() -> tuple[tuple[str, ...], ...]:
+    """The floors of the package, the lowest first, from the test that holds them."""
+    for node in ast.parse(FLOORS.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "FLOORS":
+            return ast.literal_eval(node.value)
+    raise ValueError(f"{FLOORS.name} names no FLOORS")
+
+
+def phrase_of(path: Path) -> str:
+    """The first sentence of a module's docstring, without its full stop."""
+    return first_sentence(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
+
+
+def first_sentence(docstring: str) -> str:
+    """The first sentence of a text on one line, without its full stop; a full stop inside a name does not end it."""
+    paragraph = " ".join(docstring.split("\n\n")[0].split())
+    return re.split(r"\.(?:\s|$)", paragraph)[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
