@@ -1,15 +1,9 @@
 """Boxes and stability against the official package."""
 
-import pytest
 import torch
 
 from sam2nb.masks.measure import mask_boxes, stability_score
 from tests.mask_cases import smooth_logits
-
-
-@pytest.fixture(scope="module")
-def amg():
-    return pytest.importorskip("sam2.utils.amg")
 
 
 def test_boxes_equal_the_official_ones_for_batches_and_empty_masks(amg):

@@ -9,11 +9,6 @@ from sam2nb.masks.rle import rle_from_mask
 from tests.mask_cases import random_masks, size_of
 
 
-@pytest.fixture(scope="module")
-def amg():
-    return pytest.importorskip("sam2.utils.amg")
-
-
 def logits_with(holes=(), islands=()) -> torch.Tensor:
     """An object of 24 x 16 pixels; holes and islands are squares (y, x, side)."""
     logits = torch.full((1, 1, 32, 32), -5.0)

@@ -8,11 +8,6 @@ from sam2nb.masks.rle import as_rle, merge_rles, rle_from_mask, uncrop_rle
 from tests.mask_cases import random_masks, size_of
 
 
-@pytest.fixture(scope="module")
-def amg():
-    return pytest.importorskip("sam2.utils.amg")
-
-
 @pytest.mark.parametrize("mask", random_masks(), ids=size_of)
 def test_run_lengths_equal_the_official_ones_in_both_forms(mask, amg):
     rle = rle_from_mask(mask)

@@ -1,16 +1,17 @@
-"""The candidates of everything mode, and what makes them fewer. Every function takes candidates and returns candidates.
+"""Candidate masks of everything mode, and the filters on them.
 
-A point grid asks hundreds of times; most answers are poor, or the same thing seen from another point. In this order
-they go (SAM, arXiv 2304.02643, appendix B): below the quality the model itself predicts, unstable under a shifted
-threshold, cut off by the edge of a crop, and those whose box is nearly that of a better one.
+A point grid gives thousands of masks; most are poor, or show an object that another point has found already. The
+filters drop (SAM, arXiv 2304.02643, appendix B), in this order: masks that are unstable under a shifted threshold,
+masks cut off by the edge of a crop, and of masks with nearly the same box all but the best. Masks of low predicted IoU
+are gone before (`decode.py`). Every filter takes candidates and returns candidates.
 
-Differs from official: masks without a single pixel are dropped by a rule of their own, not by 0/0 comparing false.
+Differs from the official package: empty masks are dropped by a filter of their own, not because 0/0 compares false.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -23,11 +24,11 @@ from sam2nb.predict.everything.crops import is_cut_off
 
 @dataclass(frozen=True)
 class Candidates:
-    """N masks with all that decides about them, on the CPU.
+    """N masks and the scores they are filtered by, on the CPU and in pixels of the image.
 
     points: (N, 2) float32, the prompt (x, y). predicted_iou, stability: (N,) float32.
     boxes: (N, 4) int64 (x0, y0, x1, y1), both corners inclusive. crop_boxes: (N, 4) int64, one past the end.
-    rles: N masks. All in pixels of the picture.
+    rles: N masks.
     """
 
     points: Tensor
@@ -41,7 +42,7 @@ class Candidates:
         return len(self.rles)
 
     def select(self, keep: Tensor) -> Candidates:
-        """keep: (N,) bool, or indices in the order wanted"""
+        """The candidates of some rows. keep: (N,) bool, or indices in the order wanted"""
         rows = keep.nonzero().flatten() if keep.dtype == torch.bool else keep
         tensors = {name: getattr(self, name)[rows] for name in TENSOR_FIELDS}
         return Candidates(**tensors, rles=tuple(self.rles[row] for row in rows.tolist()))
@@ -50,8 +51,27 @@ class Candidates:
 TENSOR_FIELDS = tuple(field.name for field in fields(Candidates) if field.name != "rles")
 
 
+@dataclass(frozen=True)
+class Survivors:
+    """Number of points, of their masks, and of the masks left after each filter; over all crops or tiles."""
+
+    points: int = 0
+    masks: int = 0
+    confident: int = 0
+    stable: int = 0
+    whole: int = 0
+    distinct: int = 0
+    records: int = 0
+
+    def __add__(self, other: Survivors) -> Survivors:
+        return Survivors(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def __str__(self) -> str:
+        return " > ".join(f"{count} {step}" for step, count in asdict(self).items())
+
+
 def no_candidates() -> Candidates:
-    """What a picture without any mask gives."""
+    """Candidates without any mask."""
     return Candidates(
         points=torch.zeros(0, 2),
         predicted_iou=torch.zeros(0),
@@ -62,41 +82,41 @@ def no_candidates() -> Candidates:
     )
 
 
-def concatenate(parts: Sequence[Candidates]) -> Candidates:
-    """One after the other."""
+def join_candidates(parts: Sequence[Candidates]) -> Candidates:
+    """The candidates of several batches or crops, one after the other."""
     parts = [no_candidates(), *parts]
     tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in TENSOR_FIELDS}
     return Candidates(**tensors, rles=tuple(rle for part in parts for rle in part.rles))
 
 
 def drop_empty(candidates: Candidates) -> Candidates:
-    """Masks have at least one pixel."""
+    """Drop masks without a pixel."""
     return candidates.select(torch.tensor([rle.area > 0 for rle in candidates.rles], dtype=torch.bool))
 
 
 def drop_unstable(candidates: Candidates, threshold: float) -> Candidates:
-    """Keep what hardly changes when the mask threshold moves."""
+    """Keep masks that hardly change when the mask threshold moves."""
     return candidates.select(candidates.stability >= threshold)
 
 
 def drop_cut_off(candidates: Candidates, size_hw: tuple[int, int]) -> Candidates:
-    """Drop what ends where its crop ends but the picture goes on; another crop sees it whole."""
+    """Drop masks that end at the edge of their crop, but not of the image; another crop has them whole."""
     return candidates.select(~is_cut_off(candidates.boxes, candidates.crop_boxes, size_hw))
 
 
 def drop_duplicates(candidates: Candidates, box_iou: float) -> Candidates:
-    """Of masks whose boxes overlap by more than `box_iou` keep the one of best predicted quality; best first."""
+    """Of masks whose boxes overlap by more than `box_iou`, keep the one of highest predicted IoU; best first."""
     return candidates.select(distinct(candidates.boxes, candidates.predicted_iou, box_iou))
 
 
-def drop_duplicates_of_crops(candidates: Candidates, box_iou: float) -> Candidates:
-    """The same among crops: the mask from the smaller crop stays, it was seen larger."""
+def drop_duplicates_between_crops(candidates: Candidates, box_iou: float) -> Candidates:
+    """Of masks whose boxes overlap by more than `box_iou`, keep the one from the smallest crop: it has most detail."""
     x0, y0, x1, y1 = candidates.crop_boxes.unbind(dim=1)
     return candidates.select(distinct(candidates.boxes, 1 / ((x1 - x0) * (y1 - y0)), box_iou))
 
 
 def clean_small_regions(candidates: Candidates, min_area: int, box_iou: float) -> Candidates:
-    """Fill holes and drop islands of fewer than `min_area` pixels, then drop what has become a duplicate.
+    """Fill holes and drop islands of fewer than `min_area` pixels, then drop masks that have become duplicates.
 
     Among duplicates a mask that needed no cleaning stays. The order does not change.
     """
@@ -109,6 +129,6 @@ def clean_small_regions(candidates: Candidates, min_area: int, box_iou: float) -
 
 
 def distinct(boxes: Tensor, scores: Tensor, box_iou: float) -> Tensor:
-    """Indices that survive non-maximum suppression, best score first."""
-    # one category for all; `batched_nms` orders equal scores as official does
+    """Indices of the boxes that survive non-maximum suppression, best score first."""
+    # one category for all; `batched_nms` orders equal scores as the official package does
     return batched_nms(boxes.float(), scores, torch.zeros(len(boxes), dtype=torch.int64), box_iou)

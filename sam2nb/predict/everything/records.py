@@ -1,7 +1,7 @@
-"""The records that everything mode hands out, and what people do with them next.
+"""Records of everything mode, and what can be done with them: filter, look up a pixel, draw a label map.
 
-A record is official's dict: segmentation, area, bbox, predicted_iou, point_coords, stability_score, crop_box. All
-functions here take the segmentation in any of its three forms.
+A record is the official dict: segmentation, area, bbox, predicted_iou, point_coords, stability_score, crop_box. All
+functions take the segmentation in any of its three forms.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from sam2nb.predict.everything.candidates import Candidates, distinct
 
 Record = dict[str, Any]
 
-FORMS: dict[str, Callable[[Rle], Any]] = {
+OUTPUT_MODES: dict[str, Callable[[Rle], Any]] = {
     "binary_mask": Rle.to_mask,
     "uncompressed_rle": Rle.to_dict,
     "coco_rle": Rle.to_coco,
 }
-BACKGROUND = 0
+BACKGROUND = 0  # in a label map
 
 
 def record_of(found: Candidates, row: int, output_mode: str) -> Record:
-    """One candidate as official's dict, keys in official's order."""
+    """One candidate as the official dict, with its keys in the official order."""
     return {
-        "segmentation": FORMS[output_mode](found.rles[row]),
+        "segmentation": OUTPUT_MODES[output_mode](found.rles[row]),
         "area": found.rles[row].area,
         "bbox": box_xywh(found.boxes[row].float().tolist()),
         "predicted_iou": found.predicted_iou[row].item(),
@@ -40,7 +40,7 @@ def record_of(found: Candidates, row: int, output_mode: str) -> Record:
 
 
 def record_of_mask(rle: Rle, **known: Any) -> Record:
-    """A record for a mask that comes from elsewhere; what is not known stays out of it."""
+    """A record for a mask from elsewhere, with the known entries only."""
     return {"segmentation": rle.to_coco(), "area": rle.area, "bbox": box_xywh([float(v) for v in rle.box]), **known}
 
 
@@ -51,10 +51,10 @@ def filter_records(
     box_nms_thresh: float = 0.7,
     min_area: int = 0,
 ) -> list[Record]:
-    """Apply stricter thresholds to records that are already there, without asking the model again.
+    """Apply stricter thresholds to existing records, without running the model again.
 
-    Records of a generator with all thresholds open (0, 0 and 1) give here just what a generator with these thresholds
-    gives (one crop, no cleaning).
+    The records of a generator with open thresholds (0, 0 and 1), filtered here, equal those of a generator with these
+    thresholds (one crop, no cleaning).
     """
     kept = [
         record
@@ -70,21 +70,24 @@ def filter_records(
 
 
 def record_at(records: Sequence[Record], xy: tuple[float, float]) -> int | None:
-    """Index of the smallest mask that covers a pixel, None where there is none."""
+    """Index of the smallest mask that covers a pixel, or None.
+
+    Raises ValueError for a pixel outside the image.
+    """
     column, row = int(xy[0]), int(xy[1])
     best = None
     for index, record in enumerate(records):
         rle = as_rle(record["segmentation"])
         height, width = rle.size_hw
         if not (0 <= column < width and 0 <= row < height):
-            raise ValueError(f"xy must lie in the picture of {width} x {height} pixels, got {xy}")
+            raise ValueError(f"xy must be inside the image of {width} x {height} pixels, got {xy}")
         if rle.window(column, row, column + 1, row + 1)[0, 0] and (best is None or rle.area < best[0]):
             best = (rle.area, index)
     return None if best is None else best[1]
 
 
 def label_map(records: Sequence[Record], size_hw: tuple[int, int]) -> np.ndarray:
-    """One number per pixel: 0 for background, else 1 + the index of the record; small masks lie on top of large ones.
+    """One number per pixel: 0 for background, else 1 + the index of the record; small masks are on top.
 
     -> (H, W), uint8 for up to 255 records, else uint16
     """
@@ -95,6 +98,6 @@ def label_map(records: Sequence[Record], size_hw: tuple[int, int]) -> np.ndarray
     for index in sorted(range(len(rles)), key=lambda i: -rles[i].area):
         x0, y0, x1, y1 = rles[index].box
         if rles[index].size_hw != tuple(size_hw):
-            raise ValueError(f"record {index} is a mask of {rles[index].size_hw}, the picture has {tuple(size_hw)}")
+            raise ValueError(f"record {index} is a mask of {rles[index].size_hw}, the image has {tuple(size_hw)}")
         labels[y0 : y1 + 1, x0 : x1 + 1][rles[index].window(x0, y0, x1 + 1, y1 + 1)] = index + 1
     return labels
