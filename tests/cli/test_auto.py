@@ -20,7 +20,7 @@ def test_the_command_writes_the_formats_asked_for(tmp_path, monkeypatch):
     arguments += ["--pred-iou", "0", "--stability", "0", "--format", "coco,yolo,labels,overlay"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert "masks (4 points > 12 answers > " in result.output
+    assert "masks (4 points > 12 masks > " in result.output
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == ["photo.txt", "photo_coco.json", "photo_labels.png", "photo_overlay.jpg"]
     records, size_hw = load_coco(tmp_path / "out" / "photo_coco.json")
