@@ -31,7 +31,6 @@ NOT_YET: dict[str, set[str]] = {
         "predict/everything/generator.py", "predict/prompts.py", "predict/video/predictor.py",
         "predict/video/prompts.py", "predict/video/session.py", "training/data/batches.py", "training/data/compose.py",
         "training/losses.py", "training/recipes/nano.py", "training/recipes/warm_start.py", "training/run_state.py",
-        "weights/checkpoint.py", "weights/files.py",
     },
     "official": {
         "evaluation/contestants.py", "export/masks.py", "predict/everything/candidates.py",

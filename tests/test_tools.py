@@ -17,8 +17,6 @@ NOT_YET = {  # modules whose first sentence is to be shortened
     "sam2nb/evaluation/contestants.py",
     "sam2nb/export/masks.py",
     "sam2nb/fast/encoder.py",
-    "sam2nb/huggingface/config.py",
-    "sam2nb/huggingface/processor.py",
     "sam2nb/model/__init__.py",
     "sam2nb/notebook/__init__.py",
     "sam2nb/predict/image.py",
@@ -38,7 +36,6 @@ NOT_YET = {  # modules whose first sentence is to be shortened
     "sam2nb/training/run_state.py",
     "sam2nb/training/simulated_user.py",
     "sam2nb/training/validate.py",
-    "sam2nb/weights/npm.py",
 }
 SENTENCE = 100  # characters of the first sentence of a module, which is its phrase in the tree
 ADDRESS = "https://github.com/you/your-fork"

@@ -1,4 +1,4 @@
-"""`evaluate` and `benchmark`: how good a checkpoint is on labelled data, and how fast on this machine."""
+"""`evaluate` and `benchmark`: the quality of a checkpoint, and its speed on this machine."""
 
 from __future__ import annotations
 

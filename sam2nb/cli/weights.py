@@ -1,4 +1,4 @@
-"""`info`, `download` and `export`: what checkpoints there are, getting them, rewriting them."""
+"""`info`, `download` and `export`: list, get and convert checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Sam2Config`, which SAM 2 to build; and the config.json with which transformers builds the same model."""
+"""`Sam2Config`, and the config.json from which transformers builds the same model."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Sam2Config:
 
 
 def transformers_config(model: SAM2) -> dict[str, Any]:
-    """The content of the config.json with which transformers builds the same model.
+    """The content of the config.json from which transformers builds the same model.
 
     Raises ValueError where transformers has no such model (our nano).
     """

@@ -1,4 +1,4 @@
-"""`Sam2Processor`: images and prompts to model inputs, model outputs to masks, as in Hugging Face transformers.
+"""`Sam2Processor`: from images and prompts to model inputs, and from model outputs to masks.
 
 Two differences from transformers: any image that `to_rgb_uint8` reads is accepted and resized in floating point, as
 Meta does (transformers resizes bytes); and labels are always returned, so that padding is never taken for a click.

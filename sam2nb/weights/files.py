@@ -160,7 +160,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _describe(head: bytes) -> str:
-    """What a file that begins with these bytes is, and what to do about it."""
+    """Describe a file by its first bytes, with a remedy where there is one."""
     if not head:
         return "it is empty"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")

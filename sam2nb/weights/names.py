@@ -1,7 +1,8 @@
-"""Translate tensor names between Meta and Hugging Face (`Sam2Model` and `Sam2VideoModel` of transformers).
+"""Translate tensor names between Meta and Hugging Face.
 
-One two-way table; the first rule that matches a name decides. Two changes are more than a new name: Hugging Face
-stacks the four point embeddings into one tensor, and stores the Fourier matrix of the prompt encoder twice.
+One two-way table, for `Sam2Model` and `Sam2VideoModel` of transformers; the first rule that matches a name decides.
+Two changes are more than a new name: Hugging Face stacks the four point embeddings into one tensor, and stores the
+Fourier matrix of the prompt encoder twice.
 """
 
 from __future__ import annotations
