@@ -31,7 +31,6 @@ FOLDERS = {
     "configs": "hydra: a generation, a trunk and a short entry file per model; train/",
     "checkpoints": "sam2nb_nano (committed), and what is downloaded",
     "data": "photographs, clips, a sample with exact masks, their sources and licences; measurements",
-    "benchmarks": "speed and memory of everything mode and of video",
     "tests": "mirrors sam2nb/; parity/ compares with the official package, browser/ clicks on the widget",
     "tools": "what maintainers run: notebooks, badges, figures, this tree",
 }

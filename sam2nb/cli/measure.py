@@ -20,6 +20,23 @@ if TYPE_CHECKING:
     from sam2nb.evaluation.protocols import ImageScores, VideoScores
     from sam2nb.model.sam2 import SAM2
 
+AgainstOption = Annotated[
+    str, typer.Option(help="official, transformers, folders of other checkouts of sam2nb; separated by commas.")
+]
+PartsOption = Annotated[
+    str,
+    typer.Option(
+        help="encode, click, everything, everything_unfiltered, largest (GPU), folder; with a number of objects: "
+        "track1, track4, stream1, …; separated by commas."
+    ),
+]
+RandomWeightsOption = Annotated[
+    bool, typer.Option("--random-weights", help="Random weights of the same size: no download, same speed.")
+]
+WorkloadOption = Annotated[
+    list[str] | None, typer.Option(help="A size to change, as in photo_hw=1500x2250; may be repeated.")
+]
+
 
 def evaluate(
     model: ModelOption = "auto",
@@ -89,31 +106,30 @@ def _print_problems(problems: list[str]) -> None:
 
 def benchmark(
     model: ModelOption = "sam2.1_hiera_tiny",
-    against: Annotated[str, typer.Option(help="official, transformers or both, separated by a comma.")] = "",
-    parts: Annotated[
-        str, typer.Option(help="encode, click, everything, track1, track4, track16.")
-    ] = "encode,click,track1",
-    random_weights: Annotated[
-        bool, typer.Option("--random-weights", help="Random weights of the same size: no download, same speed.")
-    ] = False,
+    against: AgainstOption = "",
+    parts: PartsOption = "encode,click,track1",
+    random_weights: RandomWeightsOption = False,
     weights: WeightsOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = "auto",
     image_size: Annotated[str, typer.Option(help="Sides of the model's input, one run each.")] = "1024",
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile on all sides.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each side.")] = None,
-    repeats: Annotated[int, typer.Option(help="Timed rounds after the warm-up.")] = 5,
+    repeats: Annotated[int, typer.Option(help="Timed rounds after the warm-up; 0 measures memory only.")] = 5,
+    workload: WorkloadOption = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File to write, one per input size.")] = None,
 ) -> None:
-    """Time encoding, clicks, everything mode and tracking, interleaved with other implementations on equal weights."""
+    """Measure speed and memory, interleaved with other implementations on the same weights."""
     from sam2nb.build import pick_device
-    from sam2nb.evaluation import benchmark as bench
+    from sam2nb.evaluation import benchmark as run_benchmark
+    from sam2nb.evaluation.benchmarks.parts import explain_parts
+    from sam2nb.evaluation.benchmarks.setting import Workload
 
-    typer.echo(bench.__doc__.split("\n\n", 1)[1])
+    typer.echo("\n".join(explain_parts(parts.split(","))))
     sides = [int(side) for side in image_size.split(",")]
     for side in sides:
         typer.echo(f"{model}, input {side}, {'random' if random_weights else 'trained'} weights, dtype {dtype}")
-        bench.benchmark(
+        run_benchmark(
             model,
             against=[name for name in against.split(",") if name],
             parts=parts.split(","),
@@ -124,6 +140,7 @@ def benchmark(
             compile=compile,
             threads=threads,
             repeats=repeats,
+            workload=Workload.parse(workload or ()),
             report=typer.echo,
             save_to=json_file and (json_file if len(sides) == 1 else _with_side(json_file, side)),
         )

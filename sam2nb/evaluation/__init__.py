@@ -12,10 +12,12 @@ _HOMES = {
     "j_and_f": "sam2nb.evaluation.metrics",
     "evaluate_images": "sam2nb.evaluation.protocols",
     "evaluate_video": "sam2nb.evaluation.protocols",
+    "benchmark": "sam2nb.evaluation.benchmarks.run",
 }
-__all__ = ["boundary_f", "evaluate_images", "evaluate_video", "j_and_f", "mask_iou"]
+__all__ = ["benchmark", "boundary_f", "evaluate_images", "evaluate_video", "j_and_f", "mask_iou"]
 
 if TYPE_CHECKING:
+    from sam2nb.evaluation.benchmarks.run import benchmark
     from sam2nb.evaluation.metrics import boundary_f, j_and_f, mask_iou
     from sam2nb.evaluation.protocols import evaluate_images, evaluate_video
 

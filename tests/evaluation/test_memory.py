@@ -1,14 +1,47 @@
-"""The memory meter."""
+"""The memory meter, on allocations of known size."""
 
 import numpy as np
+import pytest
 
-from sam2nb.evaluation.memory import PeakMemory
+from sam2nb.evaluation import memory
+from sam2nb.evaluation.memory import PeakMemory, memory_in_use
+
+SIZE = 20_000_000  # doubles: 160 MB
 
 
-def test_peak_memory_includes_what_was_allocated_and_freed_in_between():
+@pytest.fixture(params=["high-water mark", "thread"])
+def meter(request, monkeypatch):
+    """Both ways of measuring main memory; only Linux has the first."""
+    if request.param == "thread":
+        monkeypatch.setattr(memory, "_reset_high_water_mark", lambda: False)
+    elif not memory._reset_high_water_mark():
+        pytest.skip("this system has no high-water mark that can be reset")
+
+
+def test_the_peak_includes_what_was_freed_at_once(meter):
     with PeakMemory() as peak:
-        np.ones(20_000_000)  # 160 MB, freed at once
+        np.ones(SIZE)
     assert 120e6 < peak.bytes < 400e6
+
+
+def test_a_peak_before_the_block_does_not_count(meter):
+    np.ones(SIZE)
     with PeakMemory() as peak:
         pass
-    assert peak.bytes < 20e6
+    assert 0 <= peak.bytes < 20e6
+    assert peak.highest >= peak.before > 0
+
+
+def test_memory_in_use_counts_what_is_still_held():
+    before = memory_in_use()
+    held = np.ones(SIZE)
+    assert memory_in_use() - before > 120e6
+    del held
+    assert memory_in_use() - before < 40e6
+
+
+def test_without_a_file_to_reset_the_mark_a_thread_measures(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "RESET_FILE", tmp_path / "absent" / "clear_refs")
+    with PeakMemory() as peak:
+        np.ones(SIZE)
+    assert peak.bytes > 120e6
