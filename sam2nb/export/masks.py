@@ -1,4 +1,4 @@
-"""Masks of everything mode as files that other programs read, and back: COCO json, YOLO outlines, label map, overlay.
+"""Masks of everything mode as files, written and read: COCO json, YOLO outlines, label maps, overlays.
 
 All functions work on run lengths, mask by mask, so that a large image with many masks needs little memory.
 """

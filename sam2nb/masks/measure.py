@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# 0: everything mode drops empty masks, as the official generator does, where 0/0 fails every threshold. The official
-# mask decoder counts an empty mask as stable and keeps it: its rule, 1, is in model/mask_decoder.py.
+# Everything mode drops an empty mask, as the official generator does: its 0/0 passes no threshold. The official mask
+# decoder keeps an empty mask; its rule, 1, is in model/mask_decoder.py.
 STABILITY_OF_AN_EMPTY_MASK = 0.0
 
 

@@ -40,10 +40,15 @@ class ImagePrediction(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """One image, ready for prompts."""
+    """One image, ready for prompts.
+
+    features: of a batch of 1.
+    conditioned: (1, 256, h, w), the embedding after `recall`.
+    size_hw: height and width of the image in pixels.
+    """
 
     features: ImageFeatures
-    conditioned: Tensor  # (1, 256, h, w)
+    conditioned: Tensor
     size_hw: tuple[int, int]
 
 

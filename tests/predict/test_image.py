@@ -1,3 +1,5 @@
+"""The image predictor on a small model with random weights: shapes, errors and promises that hold for all weights."""
+
 import logging
 
 import numpy as np
@@ -13,7 +15,6 @@ SIDE = 128
 
 @pytest.fixture(scope="module")
 def predictor():
-    """Random weights: shapes and errors are tested here, masks are not."""
     torch.manual_seed(0)
     model = build_sam2("sam2.1_hiera_t", device="cpu", hydra_overrides_extra=[f"++model.image_size={SIDE}"])
     predictor = SAM2ImagePredictor(model)
@@ -37,12 +38,12 @@ def test_several_objects_keep_their_axis(predictor):
     assert predictor.predict([[[5, 5]], [[9, 9]]], [[1], [0]], box=boxes).scores.shape == (2, 3)
 
 
-def test_lists_arrays_and_tensors_say_the_same(predictor):
-    asked = [
+def test_lists_arrays_and_tensors_give_the_same_masks(predictor):
+    results = [
         predictor.predict(kind([[10, 20]]), kind([1]), return_logits=True).masks
         for kind in (list, np.array, torch.tensor)
     ]
-    assert np.array_equal(asked[0], asked[1]) and np.array_equal(asked[0], asked[2])
+    assert np.array_equal(results[0], results[1]) and np.array_equal(results[0], results[2])
 
 
 def test_a_batch_equals_one_object_at_a_time(predictor):
@@ -53,32 +54,32 @@ def test_a_batch_equals_one_object_at_a_time(predictor):
         np.testing.assert_allclose(together[index], alone, atol=1e-4)
 
 
-def test_an_answer_can_be_fed_back_in_every_usual_shape(predictor):
+def test_logits_can_be_fed_back_in_every_usual_shape(predictor):
     logits = predictor.predict([[10, 20]], [1]).logits[:1]
     shapes = [logits, logits[0], logits[None], torch.from_numpy(logits)]
-    answers = [predictor.predict(mask_input=shape, return_logits=True).masks for shape in shapes]
-    assert all(np.array_equal(answers[0], answer) for answer in answers[1:])
+    results = [predictor.predict(mask_input=shape, return_logits=True).masks for shape in shapes]
+    assert all(np.array_equal(results[0], result) for result in results[1:])
     assert predictor.predict([[1, 1]], [1], mask_input=logits).masks.shape == (3, 60, 100)
 
 
-def test_pictures_of_any_kind_and_size_can_be_set(predictor):
+def test_images_of_any_kind_and_size_can_be_set(predictor):
     grey = np.random.default_rng(1).integers(0, 255, (31, 7), np.uint8)
     try:
-        for picture in (grey, grey / 255, grey.astype(np.uint16) * 257, torch.rand(3, 20, 30), np.zeros((1, 1), bool)):
-            predictor.set_image(picture)
+        for image in (grey, grey / 255, grey.astype(np.uint16) * 257, torch.rand(3, 20, 30), np.zeros((1, 1), bool)):
+            predictor.set_image(image)
             height, width = predictor.original_sizes[0]
             assert predictor.predict([[0, 0]], [1]).masks.shape == (3, height, width)
     finally:
         predictor.set_image(np.random.default_rng(0).integers(0, 255, (60, 100, 3), np.uint8))
 
 
-def test_a_batch_of_pictures_gives_lists():
+def test_a_batch_of_images_gives_lists():
     torch.manual_seed(0)
     predictor = SAM2ImagePredictor(
         build_sam2("sam2_hiera_t", device="cpu", hydra_overrides_extra=[f"++model.image_size={SIDE}"])
     )
-    pictures = [np.zeros((20, 30, 3), np.uint8), np.full((50, 10), 99, np.uint8)]
-    predictor.set_image_batch(pictures)
+    images = [np.zeros((20, 30, 3), np.uint8), np.full((50, 10), 99, np.uint8)]
+    predictor.set_image_batch(images)
     masks, scores, logits = predictor.predict_batch([[[3, 3]], [[4, 4]]], [[1], [1]], box_batch=[None, [1, 1, 9, 40]])
     assert [m.shape for m in masks] == [(3, 20, 30), (3, 50, 10)]
     assert len(scores) == len(logits) == 2
@@ -119,7 +120,7 @@ def test_holes_and_islands_are_counted_in_image_pixels(predictor):
         ({"mask_input": np.zeros((2, 1, 32, 32)), "box": [1, 1, 9, 9]}, "mask_input is for 2"),
     ],
 )
-def test_prompts_that_make_no_sense_are_named_and_harm_nothing(predictor, prompt, words):
+def test_prompts_that_make_no_sense_are_refused_by_name_and_change_no_later_result(predictor, prompt, words):
     before = predictor.predict([[10, 20]], [1]).logits
     if words is None:
         assert predictor.predict(**prompt).masks.shape == (3, 3, 60, 100)  # three masks are three objects
@@ -129,28 +130,28 @@ def test_prompts_that_make_no_sense_are_named_and_harm_nothing(predictor, prompt
     assert np.array_equal(predictor.predict([[10, 20]], [1]).logits, before)
 
 
-def test_a_click_outside_is_used_as_given_and_said(predictor, caplog):
+def test_a_click_outside_the_image_is_used_as_given_with_a_warning(predictor, caplog):
     with caplog.at_level(logging.WARNING):
         inside = predictor.predict([[99, 59]], [1], return_logits=True).masks
         assert not caplog.records
         outside = predictor.predict([[130, 59]], [1], return_logits=True).masks
     assert "outside the image of 100x60" in caplog.text
-    assert not np.array_equal(inside, outside)  # nothing was clipped
+    assert not np.array_equal(inside, outside)  # the click was not clipped
 
 
-def test_a_bad_picture_leaves_the_one_before(predictor):
+def test_a_bad_image_leaves_the_one_before_set(predictor):
     before = predictor.predict([[10, 20]], [1]).logits
-    for picture in (np.zeros((0, 3, 3)), np.zeros((6, 6, 5)), np.full((4, 4), np.nan), "missing.png"):
+    for image in (np.zeros((0, 3, 3)), np.zeros((6, 6, 5)), np.full((4, 4), np.nan), "missing.png"):
         with pytest.raises((ValueError, FileNotFoundError)):
-            predictor.set_image(picture)
+            predictor.set_image(image)
     assert np.array_equal(predictor.predict([[10, 20]], [1]).logits, before)
 
 
-def test_asking_before_a_picture_is_set_says_so(predictor):
+def test_predicting_before_an_image_is_set_is_an_error(predictor):
     fresh = SAM2ImagePredictor(predictor.model)
-    for ask in (fresh.predict, fresh.predict_batch, fresh.get_image_embedding):
+    for method in (fresh.predict, fresh.predict_batch, fresh.get_image_embedding):
         with pytest.raises(RuntimeError, match="set_image"):
-            ask()
+            method()
     fresh.set_image(np.zeros((9, 9), np.uint8))
     fresh.reset_predictor()
     with pytest.raises(RuntimeError, match="set_image"):
@@ -159,7 +160,7 @@ def test_asking_before_a_picture_is_set_says_so(predictor):
         fresh.set_image_batch([])
 
 
-def test_half_precision_stays_inside_the_call(predictor):
+def test_half_precision_is_scoped_to_the_call(predictor):
     full = predictor.predict([[10, 20]], [1]).scores
     predictor.model.compute_dtype = torch.bfloat16
     try:

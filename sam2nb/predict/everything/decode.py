@@ -34,7 +34,7 @@ class BatchPlan:
 
     @property
     def is_smallest(self) -> bool:
-        """Whether there is nothing left to halve."""
+        """Whether it is a single group, which cannot be halved."""
         return self.points <= GROUP_SIZE
 
     def halved(self) -> BatchPlan:

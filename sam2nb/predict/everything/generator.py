@@ -163,7 +163,7 @@ class SAM2AutomaticMaskGenerator:
         result_bytes = len(found) * rgb.shape[0] * rgb.shape[1]
         if self.output_mode == "binary_mask" and result_bytes > LARGE_RESULT_BYTES:
             gb = result_bytes / 2**30
-            log.warning('these masks take %.1f GB as arrays; output_mode="coco_rle" takes almost nothing', gb)
+            log.warning('these masks take %.1f GB as arrays; output_mode="coco_rle" takes far less', gb)
         return [record_of(found, row, self.output_mode) for row in range(len(found))]
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ Strip = TypeVar("Strip", np.ndarray, Tensor)
 
 
 class StripOperations(Protocol[Strip]):
-    """The three operations."""
+    """Interpolation, areas and edges of strips, on one kind of device."""
 
     def interpolate_rows(self, narrow: Tensor, height: int) -> Strip:
         """Upsample the rows bilinearly: (N, columns, h) -> (N, columns, height)"""
@@ -67,5 +67,5 @@ class OnGpu:
 
 
 def strip_operations(device: torch.device) -> StripOperations:
-    """The operations for a device."""
+    """The operations for tensors on a device."""
     return OnCpu() if device.type == "cpu" else OnGpu()
