@@ -57,6 +57,12 @@ from sam2nb.predict.image import SAM2ImagePredictor
 from sam2nb.predict.pretrained import load_pretrained
 
 SMALLEST_TILE = 64
+SMALLEST_INTEGERS = {
+    "points_per_batch": 1,
+    "crop_n_layers": 0,
+    "crop_n_points_downscale_factor": 1,
+    "min_mask_region_area": 0,
+}
 LARGE_RESULT_BYTES = 2 << 30  # a result of boolean arrays that deserves a warning
 
 log = logging.getLogger(__name__)
@@ -276,13 +282,9 @@ def _check_settings(generator: SAM2AutomaticMaskGenerator) -> None:
     for name in ("crop_overlap_ratio", "tile_overlap_ratio"):
         if not 0 <= getattr(generator, name) < 1:
             raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(generator, name)!r}")
-    for name, least in (("points_per_batch", 1), ("crop_n_layers", 0), ("min_mask_region_area", 0)):
+    for name, least in SMALLEST_INTEGERS.items():
         if getattr(generator, name) < least:
             raise ValueError(f"{name} must be at least {least}, got {getattr(generator, name)!r}")
-    if generator.crop_n_points_downscale_factor < 1:
-        raise ValueError(
-            f"crop_n_points_downscale_factor must be at least 1, got {generator.crop_n_points_downscale_factor!r}"
-        )
     if generator.output_mode not in OUTPUT_MODES:
         raise ValueError(f"output_mode must be one of {', '.join(OUTPUT_MODES)}, got {generator.output_mode!r}")
     if generator.memory_budget is not None and generator.memory_budget <= 0:
