@@ -92,7 +92,7 @@ def _parts(rng: np.random.Generator, family: Family, cutouts: CutOuts, backgroun
         square(place, TEACHER_SIDE)[None], nothing, nothing, nothing, np.zeros(0, np.uint8), np.zeros(1, np.int16),
         (str(place),),
     )  # fmt: skip
-    return Materials(uniform, labels, np.array([0]), np.zeros((0, 1, 1, 3), np.uint8), photo_things=0.0)
+    return Materials(uniform, labels, np.array([0]), np.zeros((0, 1, 1, 3), np.uint8), photo_objects=0.0)
 
 
 def _compose(rng, parts: Materials, size_hw: tuple[int, int], frames: int) -> tuple[NDArray, NDArray]:

@@ -1,16 +1,17 @@
-"""The loop: phases of steps, with checkpoints that let a killed run go on exactly where it was.
+"""The training loop: phases of steps, with checkpoints from which an interrupted run continues exactly.
 
-One device or several: Hugging Face Accelerate places, wraps and synchronises (https://huggingface.co/docs/accelerate).
+On one device or several: Hugging Face Accelerate places, wraps and synchronises the model
+(https://huggingface.co/docs/accelerate).
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,214 +20,234 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from sam2nb.model.sam2 import SAM2
-from sam2nb.training.data.batches import generator
+from sam2nb.training.data.batches import ClipBatch, StillBatch, generator
 from sam2nb.training.losses import total
+from sam2nb.training.optimiser import make_optimiser, schedule, trained_parameters
+from sam2nb.training.phase import Phase
 from sam2nb.training.run_log import RunLog
-from sam2nb.training.run_state import MovingAverage, Progress, TrainingDiverged, load_state, save_state
+from sam2nb.training.run_state import MovingAverage, Progress, TrainingDiverged, restore, save_state
 from sam2nb.training.step import TrainingStep
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from accelerate.optimizer import AcceleratedOptimizer
 
-PICTURES, CONVERSATION = 0, 1  # what a step's two generators are for: its batch, and the prompts within it
+IMAGES, CONVERSATION = 0, 1  # the purposes of a step's two generators: its batch, and the prompts within it
 
-MakeBatch = Callable[[np.random.Generator, Mapping[str, Any], int], Any]
-Validate = Callable[[nn.Module, RunLog, str, int], None]
+MakeBatch = Callable[[np.random.Generator, Phase, int], StillBatch | ClipBatch]  # the int: the step of the phase
+BeginPhase = Callable[[SAM2, Phase], None]
+Validate = Callable[[nn.Module, RunLog, Phase, int], object]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The settings of a whole run, under their names in configs/train.
+
+    ema: decay of the moving average of the weights. clip_gradient: the largest norm of a gradient.
+    mixed_precision: "no", "bf16" or "fp16". workers: processes that make batches ahead; which batch belongs to which
+    step does not depend on them.
+    """
+
+    seed: int = 0
+    ema: float = 0.999
+    clip_gradient: float = 1.0
+    weight_decay: float = 0.02
+    save_minutes: float = 3.0
+    validate_every: int = 500
+    mixed_precision: str = "no"
+    workers: int = 0
+
+
+DEFAULT_OPTIONS = RunOptions()
 
 
 def train(
     step: TrainingStep,
-    phases: Sequence[Mapping[str, Any]],
+    phases: Sequence[Phase],
     make_batch: MakeBatch,
     folder: str | Path,
+    options: RunOptions = DEFAULT_OPTIONS,
     *,
-    seed: int = 0,
-    ema: float = 0.999,
-    clip_gradient: float = 1.0,
-    weight_decay: float = 0.02,
-    save_minutes: float = 3.0,
-    mixed_precision: str = "no",
     validate: Validate | None = None,
-    validate_every: int = 500,
+    begin_phase: BeginPhase | None = None,
     stop_after: int | None = None,
-    begin_phase: Callable[[SAM2, Mapping[str, Any]], None] | None = None,
     device: str | torch.device | None = None,
-    workers: int = 0,
 ) -> MovingAverage:
-    """Train through all phases; go on from `folder/last.pt` if there is one. Returns the averaged model.
+    """Train through all phases, continuing from `folder/last.pt` if it exists; returns the averaged model.
 
-    make_batch: (generator, phase, step) -> batch. begin_phase: changes the model where a phase
-    begins. stop_after: end early after so many steps (state is saved). workers: processes that make batches ahead;
-    which batch belongs to which step does not depend on them.
-    Ctrl-C saves and re-raises. Raises TrainingDiverged when a loss or gradient is not finite.
+    make_batch: (generator, phase, step) -> batch. validate: called every `options.validate_every` steps.
+    begin_phase: may change the model when a phase begins. stop_after: end after this many steps (the state is saved).
+    device: "cpu" keeps the run there; otherwise Accelerate chooses.
+    Ctrl-C saves the state and re-raises. Raises TrainingDiverged when a loss or gradient is not finite, ValueError
+    when the folder holds the run of another model.
     """
-    from accelerate import Accelerator, DistributedDataParallelKwargs
-
     folder = Path(folder)
-    cpu = device is not None and torch.device(device).type == "cpu"
-    accelerator = Accelerator(
-        mixed_precision=mixed_precision,
-        cpu=cpu,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-    average = MovingAverage(step.model, ema)
-    progress, saved = Progress(), load_state(folder)
-    if saved is not None:
-        progress = Progress(**saved["progress"])
-        try:
-            step.model.load_state_dict(saved["model"])
-        except RuntimeError as error:
-            raise ValueError(
-                f"the run in {folder} trained another model; delete it or choose another folder"
-            ) from error
-        average.model.load_state_dict(saved["average"])
-        logger.info("going on at phase %d, step %d", progress.phase, progress.step)
+    accelerator = make_accelerator(options.mixed_precision, device)
+    average = MovingAverage(step.model, options.ema)
+    progress, optimiser_state = restore(folder, step.model, average)
     average.model.to(accelerator.device)
-    log = RunLog(folder)
+    run = Run(step, average, progress, folder, RunLog(folder), accelerator, options, make_batch, validate)
     left = math.inf if stop_after is None else stop_after
     while progress.phase < len(phases) and left > 0:
-        phase = phases[progress.phase]
-        if progress.step == 0:  # a phase begins from the averaged weights of the one before
-            step.model.load_state_dict(average.model.state_dict())
-            if begin_phase is not None:
-                begin_phase(step.model, phase)
-            average.model.load_state_dict(step.model.state_dict())
-        optimiser = make_optimiser(step.model, phase["rates"], weight_decay)
-        wrapped, optimiser = accelerator.prepare(step, optimiser)
-        if saved is not None and progress.step > 0:
-            optimiser.load_state_dict(saved["optimiser"])
-        saved = None
-        run = PhaseRun(accelerator, wrapped, step.model, average, optimiser, log, progress, folder)
-        left -= run.steps(
-            phase, make_batch, seed=seed, clip_gradient=clip_gradient, save_seconds=60 * save_minutes, limit=left,
-            validate=validate, validate_every=validate_every, workers=workers,
-        )  # fmt: skip
-        if progress.step >= phase["steps"]:
-            progress.phase, progress.step = progress.phase + 1, 0
-            run.save()
-        accelerator.free_memory()
+        phase_run = run.begin(phases[progress.phase], begin_phase, optimiser_state)
+        optimiser_state = None  # the state of the interrupted phase, not of those after it
+        left -= phase_run.steps(left)
+        phase_run.finish()
     return average
 
 
-class StepBatches(Dataset):
-    """The batches of one phase from where it stands; item i is that of the i-th step from now."""
+def make_accelerator(mixed_precision: str, device: str | torch.device | None) -> Accelerator:
+    """Accelerate's view of this machine: one process or several, on the CPU if `device` says so."""
+    from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    def __init__(self, make_batch, phase, seed: int, process: int, progress: Progress, limit: float) -> None:
-        self.make_batch, self.phase, self.seed, self.process = make_batch, phase, seed, process
-        self.step, self.total = progress.step, progress.total
-        self.count = max(0, min(phase["steps"] - progress.step, limit))
+    return Accelerator(
+        mixed_precision=mixed_precision,
+        cpu=device is not None and torch.device(device).type == "cpu",
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all phases of a run share: the model, its average and progress, and what every step needs."""
+
+    step: TrainingStep
+    average: MovingAverage
+    progress: Progress
+    folder: Path
+    log: RunLog
+    accelerator: Accelerator
+    options: RunOptions
+    make_batch: MakeBatch
+    validate: Validate | None
+
+    def begin(self, phase: Phase, begin_phase: BeginPhase | None, optimiser_state: dict[str, Any] | None) -> PhaseRun:
+        """Begin a phase from the averaged weights of the one before, or continue one with its optimiser's state."""
+        model = self.step.model
+        if self.progress.step == 0:
+            model.load_state_dict(self.average.model.state_dict())
+            if begin_phase is not None:
+                begin_phase(model, phase)
+            self.average.model.load_state_dict(model.state_dict())
+        optimiser = make_optimiser(model, phase.rates, self.options.weight_decay)
+        wrapped, optimiser = self.accelerator.prepare(self.step, optimiser)
+        if optimiser_state is not None:
+            optimiser.load_state_dict(optimiser_state)
+        return PhaseRun(self, phase, wrapped, optimiser)
+
+    def generator(self, purpose: int) -> np.random.Generator:
+        """One of the generators of the current step and of this process."""
+        return generator(self.options.seed, self.progress.total, purpose, self.accelerator.process_index)
+
+
+@dataclass(frozen=True)
+class PhaseRun:
+    """One phase under way: the step as Accelerate wraps it, and its optimiser."""
+
+    run: Run
+    phase: Phase
+    wrapped: nn.Module
+    optimiser: AcceleratedOptimizer
+
+    def steps(self, limit: float) -> int:
+        """Train until the phase ends, for at most `limit` steps; returns the number of steps taken."""
+        progress, phase = self.run.progress, self.phase
+        first, saved_at = progress.total, time.monotonic()
+        self.run.step.model.train()
+        bar = tqdm(total=phase.steps, initial=progress.step, desc=phase.name, mininterval=5)
+        try:
+            for batch in self.batches(limit):
+                losses = self.learn(batch)
+                progress.advance()
+                bar.update()
+                self.run.log.add(phase.name, progress.step, losses)
+                if time.monotonic() - saved_at > 60 * self.run.options.save_minutes:
+                    self.save()
+                    saved_at = time.monotonic()
+                self.validate()
+        finally:  # also after Ctrl-C or a loss that is not finite: the weights are those of the last good step
+            bar.close()
+            self.save()
+        return progress.total - first
+
+    def batches(self, limit: float) -> DataLoader:
+        """The batches of the next `limit` steps of the phase."""
+        return DataLoader(
+            StepBatches(self.run, self.phase, limit), batch_size=None, num_workers=self.run.options.workers
+        )
+
+    def learn(self, batch: StillBatch | ClipBatch) -> dict[str, float]:
+        """Take one optimisation step; returns its losses. The weights change only if everything is finite."""
+        accelerator, progress = self.run.accelerator, self.run.progress
+        rate = schedule(progress.step, self.phase.steps, self.phase.warmup)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * rate
+        self.optimiser.zero_grad(set_to_none=True)
+        with accelerator.autocast():
+            rng = self.run.generator(CONVERSATION)
+            losses = self.wrapped(to_device(batch, accelerator.device), rng, self.phase)
+            loss = total(losses)
+        accelerator.backward(loss)
+        norm = accelerator.clip_grad_norm_(trained_parameters(self.optimiser), self.run.options.clip_gradient)
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        self.require_finite(values, float(loss.detach()), float(norm))
+        self.optimiser.step()
+        self.run.average.update(self.run.step.model, progress.total)
+        return values | {"loss": float(loss.detach()), "gradient": float(norm), "rate": rate}
+
+    def require_finite(self, losses: dict[str, float], loss: float, norm: float) -> None:
+        """Raise TrainingDiverged if the loss or the gradient is not a finite number."""
+        scaled = self.run.accelerator.scaler is not None  # float16: the scaler skips a step of infinite norm
+        if math.isfinite(loss) and (scaled or math.isfinite(norm)):
+            return
+        bad = [name for name, value in losses.items() if not math.isfinite(value)] or ["gradient"]
+        raise TrainingDiverged(
+            f"{', '.join(bad)} not finite at step {self.run.progress.step} of phase {self.phase.name!r}; the weights "
+            f"before it are in {self.run.folder}. Lower its `rates`, or look at that batch (seeded by the step)"
+        )
+
+    def validate(self) -> None:
+        """Validate the averaged model, if it is time to."""
+        run = self.run
+        due = run.progress.step % run.options.validate_every == 0
+        if due and run.validate is not None and run.accelerator.is_main_process:
+            run.validate(run.average.model, run.log, self.phase, run.progress.step)
+
+    def finish(self) -> None:
+        """Move on to the next phase if this one is complete, and free the memory it held."""
+        if self.run.progress.step >= self.phase.steps:
+            self.run.progress.next_phase()
+            self.save()
+        self.run.accelerator.free_memory()
+
+    def save(self) -> None:
+        """Write the state of the run."""
+        run = self.run
+        if run.accelerator.is_main_process:
+            save_state(run.folder, run.progress, run.step.model, run.average, self.optimiser)
+
+
+class StepBatches(Dataset):
+    """The batches of one phase from the current step on: item i belongs to the i-th step from now."""
+
+    def __init__(self, run: Run, phase: Phase, limit: float) -> None:
+        self.make_batch, self.phase = run.make_batch, phase
+        self.seed, self.process = run.options.seed, run.accelerator.process_index
+        self.step, self.total = run.progress.step, run.progress.total
+        self.count = max(0, min(phase.steps - self.step, limit))
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int) -> StillBatch | ClipBatch:
         if index >= self.count:
             raise IndexError(index)
-        rng = generator(self.seed, self.total + index, PICTURES, self.process)
+        rng = generator(self.seed, self.total + index, IMAGES, self.process)
         return self.make_batch(rng, self.phase, self.step + index)
 
 
-class PhaseRun:
-    """One phase on its way; the objects a step needs, kept together."""
-
-    def __init__(self, accelerator, wrapped, model, average, optimiser, log, progress: Progress, folder: Path) -> None:
-        self.accelerator = accelerator
-        self.wrapped = wrapped
-        self.model = model
-        self.average = average
-        self.optimiser = optimiser
-        self.log = log
-        self.progress = progress
-        self.folder = folder
-        self.main = accelerator.is_main_process
-
-    def steps(
-        self, phase, make_batch, *, seed, clip_gradient, save_seconds, limit, validate, validate_every, workers
-    ) -> int:  # fmt: skip
-        """Run until the phase ends or `limit` is reached; returns how many steps were taken."""
-        taken, saved_at = 0, time.monotonic()
-        bar = tqdm(total=phase["steps"], initial=self.progress.step, desc=phase["name"], mininterval=5)
-        self.model.train()
-        process = self.accelerator.process_index
-        source = StepBatches(make_batch, phase, seed, process, self.progress, limit)
-        try:
-            for batch in DataLoader(source, batch_size=None, num_workers=workers):
-                rng = generator(seed, self.progress.total, CONVERSATION, process)
-                losses = self.one(phase, batch, rng, clip_gradient)
-                self.progress.step += 1
-                self.progress.total += 1
-                taken += 1
-                bar.update()
-                self.log.add(phase["name"], self.progress.step, losses)
-                if time.monotonic() - saved_at > save_seconds:
-                    self.save()
-                    saved_at = time.monotonic()
-                if validate is not None and self.main and self.progress.step % validate_every == 0:
-                    validate(self.average.model, self.log, phase["name"], self.progress.step)
-        finally:  # the end, Ctrl-C or a loss that is not a number: the weights are those of the last good step
-            bar.close()
-            self.save()
-        return taken
-
-    def one(self, phase, batch, rng: np.random.Generator, clip_gradient: float) -> dict[str, float]:
-        """One optimisation step -> losses as numbers. The weights change only if everything is finite."""
-        rate = schedule(self.progress.step, phase["steps"], phase.get("warmup", 0))
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["peak"] * rate
-        self.optimiser.zero_grad(set_to_none=True)
-        with self.accelerator.autocast():
-            losses = self.wrapped(to_device(batch, self.accelerator.device), rng, phase)
-            loss = total(losses)
-        self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(trained_parameters(self.optimiser), clip_gradient)
-        numbers = {name: float(value.detach()) for name, value in losses.items()}
-        scaled = self.accelerator.scaler is not None  # float16: an infinite norm is skipped by the scaler
-        value = float(loss.detach())
-        if not math.isfinite(value) or not (scaled or math.isfinite(float(norm))):
-            bad = [name for name, value in numbers.items() if not math.isfinite(value)] or ["gradient"]
-            raise TrainingDiverged(
-                f"{', '.join(bad)} not finite at step {self.progress.step} of phase {phase['name']!r}; the weights "
-                f"before it are in {self.folder}. Lower its `rates`, or look at that batch (seeded by the step)"
-            )
-        self.optimiser.step()
-        self.average.update(self.model, self.progress.total)
-        return numbers | {"loss": value, "gradient": float(norm), "rate": rate}
-
-    def save(self) -> None:
-        if self.main:
-            save_state(self.folder, self.progress, self.model, self.average, self.optimiser)
-
-
-def make_optimiser(model: nn.Module, rates: Mapping[str, float], weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW over the parameters whose names contain a key of `rates` (the longest key wins); all others rest."""
-    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        key = max((key for key in rates if key in name), key=len, default=None)
-        parameter.requires_grad_(key is not None)
-        if key is not None:
-            groups.setdefault((key, parameter.ndim >= 2 and "embed" not in name), []).append(parameter)
-    if not groups:
-        raise ValueError(f"rates={dict(rates)}: no parameter's name contains any of these keys")
-    return torch.optim.AdamW(
-        [
-            {"params": found, "lr": rates[key], "peak": rates[key], "weight_decay": weight_decay if decayed else 0.0}
-            for (key, decayed), found in groups.items()
-        ]
-    )
-
-
-def trained_parameters(optimiser) -> list[nn.Parameter]:
-    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
-
-
-def schedule(step: int, steps: int, warmup: int) -> float:
-    """Linear warm-up, then a half cosine down to a hundredth, as part of the peak rate."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
 def to_device(item: Any, device: torch.device) -> Any:
-    """Move every tensor of a (nested) batch."""
+    """Move every tensor of a (nested) batch to a device."""
     if isinstance(item, torch.Tensor):
         return item.to(device)
     if isinstance(item, tuple):

@@ -1,7 +1,7 @@
-"""What training minimises: focal + dice on masks, L1 on the predicted IoU, cross-entropy on the object score
+"""The training losses: focal and dice on masks, L1 on the predicted IoU, cross-entropy on the object score
 (SAM 2, arXiv 2408.00714, appendix D.2.1), and for distillation the distance to the teacher's features.
 
-Truths may be fractions: a mask pixel that the outline cuts is partly inside, so small masks keep sub-pixel outlines.
+True masks may be fractional: a mask pixel cut by the outline is partly inside, so small masks keep sub-pixel outlines.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from sam2nb.structures import MaskPrediction
 
-FOCAL_GAMMA, FOCAL_ALPHA = 2.0, 0.25  # alpha weighs the object's pixels; as in official training
+FOCAL_GAMMA, FOCAL_ALPHA = 2.0, 0.25  # alpha: the weight of the object's pixels; as in the official training
 WEIGHTS = {"focal": 20.0, "dice": 1.0, "iou": 1.0, "object": 1.0, "features": 1.0}
 
 
 def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy that cares about the pixels still undecided (arXiv 1708.02002): (..., h, w) x2 -> (...)"""
+    """Cross-entropy that puts weight on the pixels still undecided (arXiv 1708.02002): (..., h, w) x2 -> (...)"""
     probability = logits.sigmoid()
     agreement = probability * truth + (1 - probability) * (1 - truth)
     weight = FOCAL_ALPHA * truth + (1 - FOCAL_ALPHA) * (1 - truth)
@@ -34,14 +34,14 @@ def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 def true_iou(logits: Tensor, truth: Tensor) -> Tensor:
     """IoU of thresholded masks: (..., h, w) x2 -> (...)"""
-    drawn, wanted = logits > 0, truth > 0.5
-    return (drawn & wanted).sum((-2, -1)) / (drawn | wanted).sum((-2, -1)).clamp(min=1)
+    predicted, wanted = logits > 0, truth > 0.5
+    return (predicted & wanted).sum((-2, -1)) / (predicted | wanted).sum((-2, -1)).clamp(min=1)
 
 
 def mask_losses(prediction: MaskPrediction, truth: Tensor) -> dict[str, Tensor]:
-    """Losses of B objects' M answers: only the best answer of an object is corrected, every IoU estimate is.
+    """Losses of M masks for each of B objects: only an object's best mask is corrected, every IoU estimate is.
 
-    truth: (B, h, w) in 0..1. Objects that are not in the picture (all zero) teach the object score alone.
+    truth: (B, h, w) in 0..1. Objects absent from the image (all zero) train the object score alone.
     -> scalars "focal", "dice", "iou", "object", not yet weighted
     """
     present = truth.flatten(1).amax(1) > 0
@@ -60,15 +60,15 @@ def mask_losses(prediction: MaskPrediction, truth: Tensor) -> dict[str, Tensor]:
 
 
 def feature_loss(student: Tensor, teacher: Tensor, scale: Tensor) -> Tensor:
-    """Mean squared distance in units of each channel's spread: (B, C, h, w) x2, scale (C,) -> scalar"""
+    """Mean squared distance in units of each channel's standard deviation: (B, C, h, w) x2, scale (C,) -> scalar"""
     return ((student - teacher) / scale.view(1, -1, 1, 1)).square().mean()
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:
-    """The weighted sum that is minimised."""
+    """The weighted sum that is minimised: scalars by name -> scalar"""
     return torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
 
 
 def averaged(rounds: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Mean over the rounds of a conversation or the frames of a clip."""
+    """Mean of every loss over the rounds of a conversation or the frames of a clip."""
     return {name: torch.stack([losses[name] for losses in rounds]).mean() for name in rounds[0]}

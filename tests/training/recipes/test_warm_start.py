@@ -5,12 +5,12 @@ from sam2nb.training.recipes.warm_start import Components, least_squares, warm_s
 
 def test_least_squares_finds_a_linear_map():
     torch.manual_seed(0)
-    rows, weight, summand = torch.randn(200, 5), torch.randn(5, 3), torch.randn(3)
-    solution = least_squares(rows, rows @ weight + summand, ridge=1e-9)
-    torch.testing.assert_close(solution, torch.cat((weight, summand[None])), atol=1e-4, rtol=1e-4)
+    rows, weight, bias = torch.randn(200, 5), torch.randn(5, 3), torch.randn(3)
+    solution = least_squares(rows, rows @ weight + bias, ridge=1e-9)
+    torch.testing.assert_close(solution, torch.cat((weight, bias[None])), atol=1e-4, rtol=1e-4)
 
 
-def test_components_come_back():
+def test_encoded_components_decode_to_the_rows():
     torch.manual_seed(0)
     rows = torch.randn(300, 4) @ torch.randn(4, 12) + 3
     components = Components(rows, 4)
@@ -19,7 +19,7 @@ def test_components_come_back():
     torch.testing.assert_close(code @ components.decode.T + components.mean, rows, atol=1e-3, rtol=1e-3)
 
 
-def test_a_warm_memory_sets_what_it_should_and_leaves_the_image_path(small_model):
+def test_a_warm_start_sets_the_memory_parts_and_leaves_the_image_path(small_model):
     model = small_model("eval")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     torch.manual_seed(0)
@@ -31,4 +31,4 @@ def test_a_warm_memory_sets_what_it_should_and_leaves_the_image_path(small_model
     assert not [name for name in changed if name.startswith(("image_encoder", "sam_prompt_encoder"))]
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
     token = torch.randn(2, 256)
-    assert model.object_pointer(token, torch.ones(2, 1)).abs().max() == 0  # pointers begin without a say
+    assert model.object_pointer(token, torch.ones(2, 1)).abs().max() == 0  # pointers start at zero
