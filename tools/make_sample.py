@@ -18,7 +18,7 @@ from PIL import Image
 from sam2nb.plotting import color_of
 from sam2nb.training.data.compose import Materials, compose_clip
 from sam2nb.training.data.cutouts import CutOuts
-from sam2nb.training.data.teacher import TEACHER_SIDE, LabelledPhotos, square
+from sam2nb.training.data.teacher import TEACHER_SIDE, LabelledPhotos, read_view
 
 STILL_HW, CLIP_HW = (384, 512), (240, 426)
 CLIP_FRAMES = 24
@@ -89,7 +89,7 @@ def _parts(rng: np.random.Generator, family: Family, cutouts: CutOuts, backgroun
     place = places[int(rng.integers(len(places)))]
     nothing = np.zeros(0, np.float16)
     labels = LabelledPhotos(
-        square(place, TEACHER_SIDE)[None], nothing, nothing, nothing, np.zeros(0, np.uint8), np.zeros(1, np.int16),
+        read_view(place, TEACHER_SIDE)[None], nothing, nothing, nothing, np.zeros(0, np.uint8), np.zeros(1, np.int16),
         (str(place),),
     )  # fmt: skip
     return Materials(uniform, labels, np.array([0]), np.zeros((0, 1, 1, 3), np.uint8), photo_objects=0.0)
