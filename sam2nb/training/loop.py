@@ -109,7 +109,7 @@ def make_accelerator(mixed_precision: str, device: str | torch.device | None) ->
 
 @dataclass(frozen=True)
 class Run:
-    """What all phases of a run share: the model, its average and progress, and what every step needs."""
+    """The part of a run that all its phases share: the model with its average, the progress, and the settings."""
 
     step: TrainingStep
     average: MovingAverage

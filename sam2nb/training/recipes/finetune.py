@@ -28,8 +28,9 @@ from sam2nb.weights.checkpoint import require_video_weights
 
 DECODER = ("sam_mask_decoder.", "sam_prompt_encoder.point_embeddings")
 MEMORY = ("memory_attention.", "memory_encoder.", "maskmem", "obj_ptr", "no_obj", "no_mem_embed", "mask_downsample")
-PARTS = {"decoder": DECODER, "memory": DECODER + MEMORY, "all": (*DECODER, *MEMORY, "image_encoder.")}
-ENCODER_SLOWDOWN = 0.1  # the image encoder has most to lose
+IMAGE_ENCODER = "image_encoder."
+PARTS = {"decoder": DECODER, "memory": DECODER + MEMORY, "all": (*DECODER, *MEMORY, IMAGE_ENCODER)}
+ENCODER_SLOWDOWN = 0.1  # of the image encoder, which has most to lose
 OBJECTS = 4  # of one image or clip, in one step
 FRAMES = 4  # of one clip, in one step
 MAX_STRIDE = 3  # between the annotated frames of a step
@@ -56,19 +57,13 @@ def finetune(
     Raises ValueError for unknown parts, for memory without clips, for clips without video weights, and for data
     without a usable object.
     """
-    if parts not in PARTS:
-        raise ValueError(f"parts={parts!r}; expected one of {', '.join(PARTS)}")
     are_clips = not isinstance(data, LabelledImages)
-    if parts == "memory" and not are_clips:
-        raise ValueError('parts="memory" learns from clips; data are single images: use parts="decoder"')
-    if are_clips:
-        require_video_weights(model)
+    _require_trainable(model, parts, are_clips)
     frozen_encoder = parts != "all"
-    rates = {key: rate * (ENCODER_SLOWDOWN if key.startswith("image_encoder") else 1.0) for key in PARTS[parts]}
     phase = Phase(
         name=f"finetune-{parts}",
         steps=steps,
-        rates=rates,
+        rates={key: rate * (ENCODER_SLOWDOWN if key == IMAGE_ENCODER else 1.0) for key in PARTS[parts]},
         warmup=min(10, steps // 10),
         rounds=rounds,
         frozen_encoder=frozen_encoder,
@@ -78,6 +73,15 @@ def finetune(
     average = train(TrainingStep(model), [phase], make_batch, folder, options, device=model.device)
     model.load_state_dict(average.model.state_dict())
     return model.requires_grad_(True).eval()
+
+
+def _require_trainable(model: SAM2, parts: str, are_clips: bool) -> None:
+    if parts not in PARTS:
+        raise ValueError(f"parts={parts!r}; expected one of {', '.join(PARTS)}")
+    if parts == "memory" and not are_clips:
+        raise ValueError('parts="memory" learns from clips; data are single images: use parts="decoder"')
+    if are_clips:
+        require_video_weights(model)
 
 
 class ImageSampler:
