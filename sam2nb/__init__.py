@@ -5,7 +5,7 @@
     predictor.set_image("photo.jpg")
     masks, scores, logits = predictor.predict(point_coords=[[500, 375]], point_labels=[1])
 
-Names and arguments are the official ones. Importing this package imports nothing heavy and changes nothing global.
+Names and arguments are those of the official package. Importing sam2nb loads no torch and has no global effects.
 """
 
 from __future__ import annotations

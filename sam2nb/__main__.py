@@ -1,4 +1,4 @@
-"""`python -m sam2nb`: see `sam2nb.cli`."""
+"""`python -m sam2nb` runs the command line of `sam2nb.cli`."""
 
 from sam2nb.cli import main
 

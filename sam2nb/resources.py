@@ -1,6 +1,6 @@
-"""Where the files lie that travel with the package: `configs/` and `checkpoints/`.
+"""Find the files that come with the package: `configs/`, `checkpoints/` and `data/`.
 
-In a source tree they stand beside the package, in an installed wheel inside it.
+In a source tree these folders are beside the package, in an installed wheel inside it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def resource_dir(name: str) -> Path:
-    """The folder `name` that belongs to this copy of the package.
+    """The folder of this name that belongs to this copy of the package.
 
     Raises FileNotFoundError when the installation is incomplete.
     """

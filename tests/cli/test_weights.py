@@ -10,8 +10,7 @@ from safetensors.torch import load_file
 
 from sam2nb import cli
 from sam2nb.build import build_sam2
-from sam2nb.weights import download as downloads
-from sam2nb.weights import registry
+from sam2nb.weights import registry, transfer
 from sam2nb.weights.checkpoint import save_checkpoint
 from sam2nb.weights.files import VIDEO_PARTS, read_state_file, write_state_file
 from sam2nb.weights.names import to_hugging_face
@@ -75,9 +74,9 @@ def test_download_prints_where_the_file_is(run, folder, monkeypatch):
     assert run("download", "sam2nb_nano")[1].strip() == str(folder / "sam2nb_nano.safetensors")
 
     def unreachable(url):
-        raise downloads.DownloadError("no network")
+        raise transfer.DownloadError("no network")
 
-    monkeypatch.setattr(downloads, "require_host", unreachable)
+    monkeypatch.setattr(transfer, "require_host", unreachable)
     code, out, complaint = run("download", "sam2.1_hiera_tiny", "sam2nb_nano", "--video")
     assert out.strip() == str(folder / "sam2nb_nano.safetensors")  # one failure does not stop the others
     assert code == 2 and "could not be downloaded" in complaint and "no network" in complaint

@@ -13,8 +13,9 @@ from sam2nb.build import build_sam2
 from sam2nb.media.images import to_model_input
 from sam2nb.structures import Prompts
 from sam2nb.weights import npm, tiny_from_onnx
-from sam2nb.weights.download import DownloadError, download
+from sam2nb.weights.download import download
 from sam2nb.weights.files import VIDEO_PARTS, read_state_file
+from sam2nb.weights.transfer import DownloadError
 
 LOGIT_CLAMP = 32.0  # of the exported graph
 
