@@ -24,18 +24,6 @@ NOT_YET = {  # modules whose first sentence is to be shortened
     "sam2nb/predict/video/prompts.py",
     "sam2nb/predict/video/session.py",
     "sam2nb/structures.py",
-    "sam2nb/training/data/batches.py",
-    "sam2nb/training/data/compose.py",
-    "sam2nb/training/data/pack.py",
-    "sam2nb/training/data/sources.py",
-    "sam2nb/training/data/teacher.py",
-    "sam2nb/training/losses.py",
-    "sam2nb/training/recipes/nano.py",
-    "sam2nb/training/recipes/toy.py",
-    "sam2nb/training/recipes/warm_start.py",
-    "sam2nb/training/run_state.py",
-    "sam2nb/training/simulated_user.py",
-    "sam2nb/training/validate.py",
 }
 SENTENCE = 100  # characters of the first sentence of a module, which is its phrase in the tree
 ADDRESS = "https://github.com/you/your-fork"

@@ -1,5 +1,7 @@
-"""The training losses: focal and dice on masks, L1 on the predicted IoU, cross-entropy on the object score
-(SAM 2, arXiv 2408.00714, appendix D.2.1), and for distillation the distance to the teacher's features.
+"""The training losses: focal, dice, predicted IoU, object score, distance to the teacher's features.
+
+Focal and dice on masks, L1 on the predicted IoU and cross-entropy on the object score are SAM 2's (arXiv 2408.00714,
+appendix D.2.1); the distance to the teacher's features is for distillation.
 
 True masks may be fractional: a mask pixel cut by the outline is partly inside, so small masks keep sub-pixel outlines.
 """

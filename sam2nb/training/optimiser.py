@@ -1,4 +1,4 @@
-"""The optimiser of a phase: which parameters learn, at which rate, and how the rate changes over the steps."""
+"""The optimiser of a phase: which parameters learn, and at which rate over the steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One phase of a run: how long it lasts, which parts learn how fast, and what its batches hold."""
+"""The settings of one phase of a run: its length, its learning rates, and its batches."""
 
 from __future__ import annotations
 

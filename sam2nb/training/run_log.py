@@ -1,4 +1,4 @@
-"""The log of a run: means of the losses as CSV and TensorBoard scalars, and images of the validation masks."""
+"""The log of a run: losses as CSV and TensorBoard scalars, and images of the validation masks."""
 
 from __future__ import annotations
 

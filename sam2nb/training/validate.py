@@ -1,7 +1,7 @@
-"""Quick validation during training: IoU by box and by click on held-out photographs, with an image of the masks.
+"""Quick validation during training: IoU by box and by click, with an image of the masks.
 
-The truth on photographs is the teacher's masks, so these numbers compare runs; a model is measured by
-`python -m sam2nb evaluate`.
+The images are held-out photographs and composed ones. The truth on photographs is the teacher's masks, so these numbers
+compare runs; a model is measured by `python -m sam2nb evaluate`.
 """
 
 from __future__ import annotations

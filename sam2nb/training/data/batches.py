@@ -1,4 +1,4 @@
-"""Batches: crops of labelled photographs, composed stills, composed clips; always the same for one (seed, step).
+"""Batches of labelled photographs, composed stills and clips, the same for every (seed, step).
 
 No random state is kept between steps: the generator of a step is made from the seed, the step and the process. So an
 interrupted run continues with exactly the batches it would have seen.
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sam2nb.structures import ImageFeatures
 from sam2nb.training.data.compose import MAX_OBJECTS, Materials, add_camera_effects, compose_clip, compose_still
-from sam2nb.training.data.teacher import TEACHER_SIDE, normalise
+from sam2nb.training.data.teacher import TEACHER_SIDE, to_pixels
 
 MASK_STRIDE = 4  # input pixels per mask pixel
 OBJECTS_PER_STILL = 3
@@ -159,7 +159,7 @@ class _Stills:
     def batch(self, side: int) -> StillBatch:
         grid = side // MASK_STRIDE
         return StillBatch(
-            pixels=normalise(np.stack(self.images)),
+            pixels=to_pixels(np.stack(self.images)),
             image_index=torch.tensor(self.image_index, dtype=torch.long),
             truth=torch.cat(self.truths) if self.truths else torch.zeros(0, grid, grid),
             teacher=_concatenate(self.teachers) if self.teachers else None,
@@ -217,7 +217,7 @@ def clip_batch(rng: np.random.Generator, materials: Materials, *, clips: int, fr
         clip_index.extend([clip] * len(chosen))
     together = np.concatenate(masks, axis=1)
     return ClipBatch(
-        pixels=torch.stack([normalise(np.stack([clip[t] for clip in images])) for t in range(frames)]),
+        pixels=torch.stack([to_pixels(np.stack([clip[t] for clip in images])) for t in range(frames)]),
         clip_index=torch.tensor(clip_index, dtype=torch.long),
         truth=shrink(together),
         first_masks=torch.from_numpy(together[0]).float()[:, None],

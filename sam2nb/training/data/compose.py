@@ -1,8 +1,8 @@
-"""Composed stills and clips: cut-outs move over photographs and textures, with masks that are exact by construction.
+"""Composed stills and clips: cut-outs that move over photographs, with exact masks.
 
 Still images with synthetic motion are the pre-training of space-time memory networks (arXiv 1904.00607, section 3.4).
 Here: affine paths with sway, bending, a moving camera, drifting light, blur, noise, objects that pass in front of
-others, and objects that leave and come back.
+others, and objects that leave and come back. Masks are exact by construction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cut-outs: images of single objects with an exact outline (alpha), to be pasted; and textures for backgrounds.
+"""Cut-outs, which are images of single objects with an outline, and textures for backgrounds.
 
 They are read once from the fetched packages, trimmed to the visible part, shrunk and kept in one array.
 """

@@ -1,7 +1,7 @@
-"""The sources of training images: packages of three registries, fetched by name with their ordinary clients.
+"""The sources of training images: packages of three registries, each with a named free licence.
 
-No image is scraped from the web. Every source has a named free licence, so its images may be trained on and shipped
-with attribution. A package that this machine's release does not carry is skipped, and the manifest says so.
+They are fetched by name with the registries' ordinary clients; no image is scraped from the web. A package that this
+machine's release does not carry is skipped, and the manifest says so.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""The teacher: the genuine SAM 2 tiny weights label every photograph once, with features and masks kept on disk.
+"""The teacher: the genuine SAM 2 tiny weights give every photograph features and masks.
 
 The features are what the small trunk learns to produce (distillation). The masks are pseudo-labels: a grid of clicks,
 three masks each, of which the stable and distinct ones are kept, as the data engine of SAM 2 (arXiv 2408.00714,
 section 5) lets a model propose masks.
 
-All arrays are memory-mapped, so training reads a crop without loading the rest and labelling can be interrupted.
+Both are kept on disk and memory-mapped, so training reads a crop without loading the rest and labelling can be
+interrupted.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from sam2nb.masks.measure import stability_score
+from sam2nb.media.images import normalise
 from sam2nb.model.sam2 import SAM2
 from sam2nb.structures import INCLUDE_LABEL, ImageFeatures, Prompts
 
@@ -38,7 +40,6 @@ AREA_RANGE = (0.0008, 0.8)  # of the image
 PART = (0.35, 0.65)  # of a photograph's sides, shown by the views after the first
 CLICKS_PER_BATCH = 12
 NOT_LABELLED, UNREADABLE = -1, -2  # in `counts`
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 ARRAYS = {  # name -> (shape of one photograph, dtype)
     "images": ((TEACHER_SIDE, TEACHER_SIDE, 3), np.uint8),
@@ -145,16 +146,15 @@ def view_box(name: str, view: int, size_wh: tuple[int, int]) -> tuple[float, flo
     return tuple(float(value) for value in (*corner, *(corner + sides)))
 
 
-def normalise(images: NDArray[np.uint8] | Tensor) -> Tensor:
-    """(B, S, S, 3) uint8 -> (B, 3, S, S) float32 with ImageNet statistics"""
-    pixels = torch.tensor(np.asarray(images)).permute(0, 3, 1, 2).float().div_(255)
-    return pixels.sub_(torch.tensor(MEAN).view(1, 3, 1, 1)).div_(torch.tensor(STD).view(1, 3, 1, 1))
+def to_pixels(images: NDArray[np.uint8]) -> Tensor:
+    """Images of the model's size as its input: (B, S, S, 3) uint8 -> (B, 3, S, S) float32, normalised"""
+    return normalise(torch.tensor(images).permute(0, 3, 1, 2).float().div_(255))
 
 
 @torch.inference_mode()
 def label_image(model: SAM2, image: NDArray[np.uint8]) -> tuple[ImageFeatures, NDArray[np.bool_]]:
     """image: (512, 512, 3) -> features, and distinct masks (n, 128, 128), best first"""
-    features = model.encode_image(normalise(image[None]).to(model.device))
+    features = model.encode_image(to_pixels(image[None]).to(model.device))
     conditioned = model.recall(features)
     ticks = (torch.arange(CLICKS_PER_SIDE) + 0.5) * model.image_size / CLICKS_PER_SIDE
     points = torch.cartesian_prod(ticks, ticks)[:, None].to(model.device)

@@ -1,4 +1,4 @@
-"""Fine-tuning: any checkpoint, adapted to your own images or clips by the same loop that trains nano.
+"""Fine-tuning: any checkpoint, adapted to your own images or clips by the training loop.
 
 While the image encoder is frozen, every image is encoded only once (and once mirrored), and a step costs no more than
 the mask decoder. So the tiny weights learn a dozen images within minutes on a CPU.

@@ -1,6 +1,7 @@
-"""The recipe of sam2nb_nano: prepare the data, build the model on what it can inherit, run the phases.
+"""The recipe of sam2nb_nano: prepare the data, build the model, run the phases.
 
-`configs/train/nano.yaml` holds every number; the command is `python -m sam2nb train`.
+The model starts from what it can inherit from its teacher. `configs/train/nano.yaml` holds every number; the command
+is `python -m sam2nb train`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training without downloads: materials cut out of labelled images, and two small examples for notebook 08.
+"""Training without downloads: materials from labelled images, and two small examples for notebook 08.
 
 The full data engine (sources, teacher) needs package registries; these need only the committed sample.
 """
