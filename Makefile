@@ -1,5 +1,6 @@
-# make lab    open the notebooks        make test   run everything that must hold
-# make run    execute all notebooks     make colab REPO=https://github.com/you/your-fork   write badges
+# make lab      open the notebooks                make test     run everything that must hold
+# make run      execute all notebooks             make lint     ruff only
+# make tree     refresh the tree of the README    make colab REPO=https://github.com/you/your-fork     write badges
 
 PYTHON ?= python3
 PIP_FLAGS ?=
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FL
 OFFICIAL := sam2==1.1.0
 REFERENCE_METRICS := trackeval==1.3.0
 
-.PHONY: lab run test lint checkpoint colab clean
+.PHONY: lab run test lint checkpoint colab tree clean
 
 lab: $(VENV)/lab.done checkpoint
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_setup.ipynb
@@ -25,12 +26,15 @@ test: $(VENV)/test.done checkpoint
 lint: $(VENV)/test.done
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-# the default checkpoint, best effort: everything also runs on sam2nb_nano, which is already here
+# The default checkpoint, if it can be fetched: everything also runs on sam2nb_nano, which is in the repository.
 checkpoint: $(VENV)/lab.done
-	@$(BIN)/python -m sam2nb download sam2_hiera_tiny || echo "No checkpoint could be fetched: the notebooks use sam2nb_nano."
+	@$(BIN)/python -m sam2nb download sam2_hiera_tiny || echo "No checkpoint could be fetched; the notebooks use sam2nb_nano."
 
 colab: $(VENV)/lab.done
 	$(BIN)/python tools/colab.py "$(REPO)"
+
+tree:
+	$(PYTHON) tools/readme_tree.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,7 +43,8 @@ $(VENV)/lab.done: requirements.txt pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable ".[train]"
 	touch $@
 
-# The official packages are the yardsticks of the tests. They ask for a compiler, a torch and an OpenCV of their own: none is needed.
+# The official packages are the references of the tests. Installed without their dependencies: they would bring a
+# compiler, another torch and another OpenCV, none of which is needed.
 $(VENV)/test.done: $(VENV)/lab.done pyproject.toml
 	$(PIP) --editable ".[test]"
 	SAM2_BUILD_CUDA=0 $(PIP) --no-deps --no-build-isolation $(OFFICIAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -215,3 +216,17 @@ def test_every_module_opens_with_one_short_sentence(readme_tree, request, name):
     assert phrase, f"{name} has no docstring"
     assert not phrase.startswith("What"), f"open with a noun or a verb: {phrase!r}"
     assert len(phrase) <= SENTENCE, f"{len(phrase)} characters, at most {SENTENCE}: {phrase!r}"
+
+
+@pytest.mark.parametrize("text", ["README.md", "CONTRIBUTING.md", "examples/README.md"])
+def test_paths_and_links_in_the_texts_lead_somewhere(text):
+    written = (ROOT / text).read_text(encoding="utf-8")
+    named = re.findall(r"`([\w./+]+/[\w./+-]*|[\w.+-]+\.(?:py|md|toml))`", written)
+    linked = re.findall(r"\]\(([\w./-]+)[\w#-]*\)", written)
+    missing = [name for name in named if "NN" not in name and not _exists(name, text)]
+    missing += [name for name in linked if not ((ROOT / text).parent / name).exists()]
+    assert not missing
+
+
+def _exists(name: str, text: str) -> bool:
+    return name.startswith("build/") or any((place / name).exists() for place in (ROOT, (ROOT / text).parent))

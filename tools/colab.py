@@ -1,10 +1,10 @@
-"""Write the Colab badge and the installing start cell into all notebooks, or take them away again.
+"""Write the Colab badge and the installing start cell into all notebooks, or remove them.
 
     python tools/colab.py https://github.com/you/your-fork            # badges that open that repository's main branch
     python tools/colab.py https://github.com/you/your-fork --branch dev
-    python tools/colab.py                                             # no address: no badge, nothing that could be dead
+    python tools/colab.py                                             # no address: no badge, hence no dead link
 
-The address stands only in what this writes. Running it twice changes nothing.
+The address is in no other file. Running the tool twice changes nothing.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ lab = setup(seed=0)"""
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("address", nargs="?", default="", help="https://github.com/OWNER/NAME; empty takes badges away")
+    parser.add_argument("address", nargs="?", default="", help="https://github.com/OWNER/NAME; empty: no badges")
     parser.add_argument("--branch", default="main")
     options = parser.parse_args()
     address = options.address.strip()
     if address and not ADDRESS.match(address):
-        print(f"REPO must look like https://github.com/you/your-fork, got {address!r}")
+        print(f"REPO must be an address such as https://github.com/you/your-fork, got {address!r}")
         return 2
     for path in sorted(NOTEBOOKS.glob("**/*.ipynb")):
         if ".ipynb_checkpoints" in path.parts:
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def rewrite(path: Path, address: str, branch: str) -> bool:
-    """Bring one notebook in line with the address; True if that changed it."""
+    """Adapt one notebook to the address; True if that changed the file."""
     before = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(before, as_version=4)
     set_badge(notebook, badge(address, branch, path.relative_to(ROOT).as_posix()) if address else "")
@@ -94,7 +94,7 @@ def badge(address: str, branch: str, path: str) -> str:
 
 
 def set_badge(notebook: nbformat.NotebookNode, text: str) -> None:
-    """Put the badge below the title, in place of an older one."""
+    """Put the badge below the title and remove an older one; an empty text only removes."""
     title = notebook.cells[0]
     lines = title.source.split("\n")
     kept = []

@@ -1,10 +1,10 @@
-"""Execute the notebooks and write them, HTML pages and an index to build/. Needs no browser and no network.
+"""Execute the notebooks; write copies, HTML pages and an index to build/. Needs no browser and no network.
 
     python tools/run_notebooks.py                       # all of notebooks/ and notebooks/solutions/ into build/
     python tools/run_notebooks.py notebooks/01*.ipynb --in-place     # refresh the committed outputs
-    python tools/run_notebooks.py --html-only           # pages of what is stored, without running
+    python tools/run_notebooks.py --html-only           # pages of the stored outputs, without running
 
-Exit status 1 if a cell of any notebook fails; the others are still written.
+Exit status 1 if a cell of any notebook fails; all pages are still written.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 1800
 SIZE_LIMIT = 600 * 1024  # of a committed notebook
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
-# code shown by a cell: nbconvert leaves it in the text's font
+# nbconvert leaves code that a cell prints as Markdown in the font of the text
 CODE_STYLE = "<style>.jp-RenderedMarkdown pre {font-family: monospace; font-size: 13px; line-height: 1.35}</style>"
 INDEX = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>sam2nb notebooks</title>
@@ -79,7 +83,7 @@ def default_notebooks() -> list[Path]:
 
 
 def relative(path: Path) -> Path:
-    """The place below build/: like that below the repository, minus notebooks/."""
+    """The path below build/: that below the repository, without notebooks/."""
     for base in (ROOT / "notebooks", ROOT):
         if path.is_relative_to(base):
             return path.relative_to(base)
@@ -87,26 +91,26 @@ def relative(path: Path) -> Path:
 
 
 def prepare_environment() -> None:
-    """The kernel inherits these: no progress bars in stored outputs, and the package of this very tree."""
+    """Set variables that the kernel inherits: no progress bars in stored outputs, and this source tree's package."""
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
 
 
-def read(path: Path):
+def read(path: Path) -> NotebookNode:
     import nbformat
 
     return nbformat.read(path, as_version=4)
 
 
-def execute(notebook, folder: Path) -> str | None:
-    """Run all cells with this very Python; the error of the first failing cell, or None."""
+def execute(notebook: NotebookNode, folder: Path) -> str | None:
+    """Run all cells with the Python that runs this tool; the error of the first failing cell, or None."""
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     class ThisPython(AsyncKernelManager):
-        """A kernel that needs no installed kernelspec: a fresh environment has none, or another's."""
+        """A kernel without an installed kernelspec: a fresh environment has none, or that of another environment."""
 
         @property
         def kernel_spec(self):
@@ -133,8 +137,8 @@ def execute(notebook, folder: Path) -> str | None:
     return None
 
 
-def clean(notebook) -> None:
-    """Keep what a reader needs: no widget models (their pictures stay), a kernel every Jupyter knows."""
+def clean(notebook: NotebookNode) -> None:
+    """Remove widget models (their still images stay) and timings; name a kernel that every Jupyter knows."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}
@@ -146,7 +150,7 @@ def clean(notebook) -> None:
                 data.pop(WIDGET_MIME, None)
 
 
-def write(notebook, path: Path) -> None:
+def write(notebook: NotebookNode, path: Path) -> None:
     import nbformat
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,12 +163,12 @@ def warn_if_large(path: Path) -> None:
         print(f"{path.name} is {size // 1024} KiB, over the limit of {SIZE_LIMIT // 1024} KiB")
 
 
-def write_html(notebook, path: Path) -> Path:
+def write_html(notebook: NotebookNode, path: Path) -> Path:
     from nbconvert import HTMLExporter
     from nbconvert.utils.base import NbConvertBase
     from traitlets.config import Config
 
-    # stored pictures instead of live widgets, which need a kernel
+    # stored images instead of live widgets, which need a kernel
     kinds = [kind for kind in NbConvertBase().display_data_priority if kind != WIDGET_MIME]
     exporter = HTMLExporter(config=Config(NbConvertBase={"display_data_priority": kinds}))
     page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
@@ -172,7 +176,7 @@ def write_html(notebook, path: Path) -> Path:
     return path
 
 
-def index_row(notebook, page: Path, problem: str | None) -> str:
+def index_row(notebook: NotebookNode, page: Path, problem: str | None) -> str:
     title = next((line.lstrip("# ") for cell in notebook.cells for line in cell.source.splitlines() if line), page.stem)
     failed = "" if problem is None else ' <strong class="failed">(failed)</strong>'
     return f'<li><a href="{page.as_posix()}">{html.escape(title)}</a>{failed}</li>'

@@ -1,6 +1,6 @@
-"""Draw the picture of the README from real runs: a click, a box, everything, and an object tracked through a clip.
+"""Draw the figure of the README from real runs: a click, a box, everything, and an object tracked through a clip.
 
-python tools/readme_picture.py        # writes data/figures/overview.jpg
+python tools/readme_figure.py        # writes data/figures/overview.jpg
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ CLIP, CLIP_BOX = CLIPS / "big_buck_bunny.mp4", [72, 105, 285, 282]
 
 def main() -> None:
     figure, axes = plt.subplots(2, 3, figsize=(12, 6), layout="constrained")
-    still_pictures(axes[0])
+    still_images(axes[0])
     tracked_frames(axes[1])
     target = ROOT / "data" / "figures" / "overview.jpg"
     target.parent.mkdir(exist_ok=True)
     print(save_figure(figure, target, dpi=100, quality=82))
 
 
-def still_pictures(axes: np.ndarray) -> None:
-    """A click, a box, everything: the genuine SAM 2 tiny weights."""
+def still_images(axes: np.ndarray) -> None:
+    """A click, a box and everything, by the genuine SAM 2 tiny weights."""
     model = load_model("sam2_hiera_tiny")
     predictor = SAM2ImagePredictor(model)
     astronaut, coffee, coins = (to_rgb_uint8(PHOTOS / f"{name}.jpg") for name in ("astronaut", "coffee", "coins"))
@@ -50,7 +50,7 @@ def still_pictures(axes: np.ndarray) -> None:
 
 
 def tracked_frames(axes: np.ndarray) -> None:
-    """One box on the first frame, then tracking: nano, the model in the box."""
+    """One box on the first frame, then tracking: sam2nb_nano, which is in the repository."""
     predictor = SAM2VideoPredictor(load_model("sam2nb_nano"), progress=False)
     session = predictor.init_state(CLIP)
     frames = open_frames(CLIP, progress=False)
