@@ -24,18 +24,13 @@ MANY_OFFICIAL_ARGUMENTS = {
 
 # Files that a rule does not hold for yet: to be emptied.
 NOT_YET: dict[str, set[str]] = {
-    "lines": {"evaluation/benchmark.py", "predict/everything/generator.py", "predict/video/predictor.py"},
+    "lines": {"evaluation/benchmark.py", "predict/video/predictor.py"},
     "functions": {"model/sam2.py", "predict/prompts.py"},
     "what": {
-        "evaluation/benchmark.py", "evaluation/contestants.py", "predict/everything/candidates.py",
-        "predict/everything/generator.py", "predict/prompts.py", "predict/video/predictor.py",
+        "evaluation/benchmark.py", "evaluation/contestants.py", "predict/prompts.py", "predict/video/predictor.py",
         "predict/video/prompts.py", "predict/video/session.py",
     },
-    "official": {
-        "evaluation/contestants.py", "export/masks.py", "predict/everything/candidates.py",
-        "predict/everything/crops.py", "predict/everything/decode.py", "predict/everything/generator.py",
-        "predict/everything/records.py", "predict/video/predictor.py", "predict/video/prompts.py",
-    },
+    "official": {"evaluation/contestants.py", "predict/video/predictor.py", "predict/video/prompts.py"},
 }  # fmt: skip
 
 # Any word that may follow the adjective is a noun; these cannot be, so before them "official" is used as one.
