@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import sam2nb
+
 NETWORK = ("requests", "urllib3", "huggingface_hub")
 DRAWING = ("matplotlib", "supervision")
 
@@ -31,3 +33,13 @@ def test_predictors_need_no_drawing_and_no_network(module):
     modules = modules_after(f"import sam2nb.predict.{module}")
     assert "sam2nb" in modules
     assert not modules & {*NETWORK, *DRAWING}
+
+
+@pytest.mark.parametrize("name", sam2nb.__all__)
+def test_every_public_name_is_found_where_it_is_said_to_be(name):
+    assert getattr(sam2nb, name) is not None and name in dir(sam2nb)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'sam2nb' has no attribute 'SAM3'"):
+        sam2nb.SAM3  # noqa: B018
