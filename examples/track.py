@@ -19,6 +19,6 @@ print(f"frame 0: {(masks[0] > 0).sum():,} pixels")  # masks are logits: positive
 # the results are written as they come, so that a long video needs no more memory than a short one
 results = predictor.propagate_in_video(session)
 count = save_tracks(results, session.frames, video=OUT, rle=OUT.with_suffix(".json"), fps=session.frames.fps)
-last = predictor.result_at(session, count - 1)
+last = predictor.tracker.result(session, count - 1)
 print(f"frame {count - 1}: {(last.masks[0] > 0).sum():,} pixels")
 print(OUT, OUT.with_suffix(".json"), sep="\n")

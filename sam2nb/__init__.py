@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "build_sam2": "sam2nb.build",
     "load_model": "sam2nb.build",
-    "build_sam2_video_predictor": "sam2nb.predict.video.predictor",
+    "build_sam2_video_predictor": "sam2nb.predict.video.build",
     "SAM2": "sam2nb.model.sam2",
     "SAM2ImagePredictor": "sam2nb.predict.image",
     "SAM2AutomaticMaskGenerator": "sam2nb.predict.everything.generator",
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
     from sam2nb.predict.image import SAM2ImagePredictor
-    from sam2nb.predict.video.predictor import SAM2VideoPredictor, build_sam2_video_predictor
+    from sam2nb.predict.video.build import build_sam2_video_predictor
+    from sam2nb.predict.video.predictor import SAM2VideoPredictor
     from sam2nb.weights.checkpoint import load_checkpoint, save_checkpoint
     from sam2nb.weights.download import download
     from sam2nb.weights.registry import CHECKPOINTS

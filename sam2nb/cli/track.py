@@ -24,8 +24,8 @@ from sam2nb.cli.prompts import TextPrompts
 
 if TYPE_CHECKING:
     from sam2nb.model.sam2 import SAM2
-    from sam2nb.predict.video.predictor import FrameResult, SAM2VideoPredictor
-    from sam2nb.predict.video.session import VideoSession
+    from sam2nb.predict.video.predictor import SAM2VideoPredictor
+    from sam2nb.predict.video.session import FrameResult, VideoSession
 
 DEFAULT_FPS = 25.0  # of a video made from a folder of images
 
@@ -138,5 +138,5 @@ def _results(request: TrackRequest, predictor: SAM2VideoPredictor, session: Vide
     """The results in order of time; those before the prompted frame are already in the session."""
     if request.both_ways:
         for index in range(request.frame):
-            yield predictor.result_at(session, index)
+            yield predictor.tracker.result(session, index)
     yield from predictor.propagate_in_video(session)

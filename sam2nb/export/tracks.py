@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,10 +19,7 @@ from sam2nb.masks.rle import rle_from_mask
 from sam2nb.media.video import FrameSource
 from sam2nb.media.video_writer import VideoWriter
 from sam2nb.plotting import draw_masks
-from sam2nb.predict.video.session import ObjectId
-
-if TYPE_CHECKING:
-    from sam2nb.predict.video.predictor import FrameResult
+from sam2nb.predict.video.session import FrameResult, ObjectId
 
 LABELS = range(1, 255)  # of a palette picture; 0 is the background, 255 means "unknown" in DAVIS
 

@@ -15,11 +15,12 @@ from typing import Any, Protocol, Union
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from sam2nb.media.folder import IMAGE_SUFFIXES, list_images
-from sam2nb.media.images import ImageLike, to_rgb_uint8
+from sam2nb.media.images import ImageLike, to_rgb_uint8, to_video_input
 from sam2nb.media.progress import with_bar
 from sam2nb.media.video_file import VideoFile, play
 
@@ -102,6 +103,20 @@ class Prefetched:
         if 0 <= index + step < len(self._source):
             self._ahead = (index + step, self._worker.submit(self._source.__getitem__, index + step))
         return frame
+
+
+class ModelInputs:
+    """The frames of a source as the model reads them.
+
+    frames: the source. image_size: side S of the model's input. device: where the tensors go.
+    """
+
+    def __init__(self, frames: FrameSource, image_size: int, device: torch.device) -> None:
+        self.frames, self.image_size, self.device = frames, image_size, device
+
+    def __getitem__(self, index: int) -> Tensor:
+        """One frame: (1, 3, S, S) float32, normalised"""
+        return to_video_input(self.frames[index], self.image_size, self.device)
 
 
 def open_frames(video: VideoLike, progress: bool = True) -> FrameSource:

@@ -12,6 +12,7 @@ from torch import Tensor
 from sam2nb.structures import BOX_CORNER_LABELS, EXCLUDE_LABEL, INCLUDE_LABEL, PADDING_LABEL, Prompts
 
 POINT_LABELS = (PADDING_LABEL, EXCLUDE_LABEL, INCLUDE_LABEL)
+MASK_STRIDE = 4  # input pixels per pixel of a low-resolution mask
 log = logging.getLogger(__name__)
 
 ArrayLike = np.ndarray | Tensor | Sequence
@@ -47,7 +48,7 @@ def make_prompts(
         corner_labels = np.tile(np.array(BOX_CORNER_LABELS, np.int32), (len(corners), 1))
         points = corners if points is None else np.concatenate((corners, points), axis=1)
         labels = corner_labels if labels is None else np.concatenate((corner_labels, labels), axis=1)
-    masks = _check_mask(mask_input, image_size // 4)
+    masks = _check_mask(mask_input, image_size // MASK_STRIDE)
     if points is None:
         return Prompts(masks=None if masks is None else masks.to(device))
     if masks is not None and len(masks) not in (1, len(points)):

@@ -1,4 +1,4 @@
-"""What a user says on one frame of a video, checked and put into the model's coordinates."""
+"""Check prompts for one frame of a video and convert them to the model's coordinates."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sam2nb.predict.prompts import ArrayLike, make_prompts
-from sam2nb.predict.video.session import FramePrompt
+from sam2nb.predict.video.session import FramePrompt, VideoSession
+from sam2nb.structures import BOX_CORNER_LABELS
 
-MASK_THRESHOLD = 0.5  # a resized mask is inside from here on, as official
+MASK_THRESHOLD = 0.5  # a pixel of a resized mask is inside from this value on, as in the official package
 
 
 def read_points(
-    size_hw: tuple[int, int],
-    image_size: int,
-    device: torch.device,
+    session: VideoSession,
     points: ArrayLike | None,
     labels: ArrayLike | None,
     box: ArrayLike | None,
     normalize_coords: bool,
 ) -> FramePrompt:
-    """Clicks and a box about one object: box corners become the first two points."""
+    """Clicks and a box for one object; the corners of the box become the first two points.
+
+    points: (N, 2) as (x, y) in pixels of the video, or in 0..1 with normalize_coords=False; labels: (N,); box: (4,).
+    Raises ValueError without any of them, for prompts of several objects, and for those that `make_prompts` refuses.
+    """
     if points is None and labels is None and box is None:
         raise ValueError("say where the object is: points with labels, a box, or both")
     prompts = make_prompts(
-        size_hw=size_hw,
-        image_size=image_size,
-        device=device,
+        size_hw=session.size_hw,
+        image_size=session.inputs.image_size,
+        device=session.inputs.device,
         point_coords=points,
         point_labels=labels,
         box=box,
@@ -38,28 +41,37 @@ def read_points(
     return FramePrompt(prompts.points, prompts.labels)
 
 
-def join_points(old: FramePrompt, new: FramePrompt) -> FramePrompt:
-    """More clicks on the same frame; an earlier mask prompt gives way."""
-    if old.points is None:
+def join_points(old: FramePrompt | None, new: FramePrompt) -> FramePrompt:
+    """Append clicks to those already on the frame; they replace a mask.
+
+    Raises ValueError for a box, whose corners must be the first points.
+    """
+    if (new.labels == BOX_CORNER_LABELS[0]).any():
+        raise ValueError("box must come before points: give it with clear_old_points=True, which replaces them")
+    if old is None or old.points is None:
         return new
     return FramePrompt(torch.cat((old.points, new.points), dim=1), torch.cat((old.labels, new.labels), dim=1))
 
 
-def read_mask(mask: ArrayLike, size_hw: tuple[int, int], image_size: int, device: torch.device) -> FramePrompt:
-    """(H, W), anything but zero is inside -> a mask of the model's input size"""
+def read_mask(session: VideoSession, mask: ArrayLike) -> FramePrompt:
+    """A mask for one object, resized to the model's input.
+
+    mask: (H, W) or (1, H, W) of any dtype, at the video's or the model's size; anything but zero is inside.
+    Raises ValueError for another shape or size.
+    """
     given = mask.detach() if isinstance(mask, Tensor) else torch.as_tensor(mask)
     if given.ndim == 3 and len(given) == 1:
         given = given[0]
     if given.ndim != 2:
         raise ValueError(f"mask must have shape (H, W), got {tuple(given.shape)}")
-    if tuple(given.shape) not in (tuple(size_hw), (image_size, image_size)):
+    (height, width), side = session.size_hw, session.inputs.image_size
+    if tuple(given.shape) not in ((height, width), (side, side)):
         raise ValueError(
-            f"mask is {given.shape[1]}x{given.shape[0]} (width x height), the video {size_hw[1]}x{size_hw[0]}: "
+            f"mask is {given.shape[1]}x{given.shape[0]} (width x height), the video {width}x{height}: "
             "make it the size of the video's frames"
         )
-    inside = (given != 0).float()[None, None].to(device)
-    if inside.shape[-1] != image_size or inside.shape[-2] != image_size:
-        size = (image_size, image_size)
-        inside = F.interpolate(inside, size, mode="bilinear", align_corners=False, antialias=True)
+    inside = (given != 0).float()[None, None].to(session.inputs.device)
+    if tuple(inside.shape[-2:]) != (side, side):
+        inside = F.interpolate(inside, (side, side), mode="bilinear", align_corners=False, antialias=True)
         inside = (inside >= MASK_THRESHOLD).float()
     return FramePrompt(mask=inside)

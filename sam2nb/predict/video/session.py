@@ -1,29 +1,41 @@
-"""What is known about one video: its frames, its objects, what was said and what is remembered.
+"""The state of one tracked video: its frames, its objects, their prompts and memories.
 
-Plain dataclasses that the caller owns. `SAM2VideoPredictor` reads and writes them and keeps nothing itself, so a
-session can be looked at, copied, or changed by hand: `del session.objects[2]` removes an object.
+Plain dataclasses that the caller owns. `Tracker` reads and writes them and keeps no state of its own, so a session can
+be inspected, copied, or changed by hand: `del session.objects[2]` removes an object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sam2nb.media.video import FrameSource
-from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryBank, MemoryChoice, choose_memories
+from sam2nb.media.video import FrameSource, ModelInputs
+from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryBank
 from sam2nb.structures import FrameMemory, ImageFeatures
 
 ObjectId = Hashable
 
 
+class FrameResult(NamedTuple):
+    """The masks of all objects on one frame; unpacks as `frame_idx, obj_ids, masks`.
+
+    masks: (N, 1, H, W) float32 logits at the video's size, in the order of obj_ids; positive inside.
+    """
+
+    frame_idx: int
+    obj_ids: list[ObjectId]
+    masks: Tensor
+
+
 @dataclass(frozen=True)
 class FramePrompt:
-    """What the user said about one object on one frame: points (a box is two of them), or a mask.
+    """The prompt for one object on one frame: points (a box is two of them), or a mask.
 
-    points: (1, N, 2) in pixels of the model's input; labels: (1, N); mask: (1, 1, S, S), 0 or 1.
+    points: (1, N, 2) as (x, y) in pixels of the model's input; labels: (1, N); mask: (1, 1, S, S), 0 or 1.
     """
 
     points: Tensor | None = None
@@ -32,8 +44,11 @@ class FramePrompt:
 
 
 @dataclass(frozen=True)
-class PendingAnswer:
-    """The answer to a prompt that may still change: not yet a memory, it becomes one when tracking starts."""
+class PendingPrediction:
+    """The prediction from a prompt: it may still change, and becomes a memory when tracking starts.
+
+    pointer: (1, 256); object_score: (1, 1); mask_logits: (1, 1, 4h, 4w).
+    """
 
     pointer: Tensor
     object_score: Tensor
@@ -42,25 +57,23 @@ class PendingAnswer:
 
 @dataclass
 class ObjectTrack:
-    """One object: what was said about it, answers waiting to become memories, memories, where tracking has been.
+    """One object: its prompts, pending predictions and memories by frame, and where tracking has been.
 
-    directions: for each frame that propagation has passed, whether it ran backwards. A prompt on such a frame is a
-    correction, which sees the memories; a prompt anywhere else stands alone, as on an image.
+    directions: for each frame that propagation has passed, whether it ran in reverse. A prompt on such a frame is a
+    correction, which attends to the memories; a prompt on any other frame is predicted as on a single image.
     """
 
     prompts: dict[int, FramePrompt] = field(default_factory=dict)
-    pending: dict[int, PendingAnswer] = field(default_factory=dict)
+    pending: dict[int, PendingPrediction] = field(default_factory=dict)
     bank: MemoryBank = field(default_factory=MemoryBank)
     directions: dict[int, bool] = field(default_factory=dict)
 
-    def answer_at(self, frame: int) -> PendingAnswer | FrameMemory | None:
-        """The latest answer on a frame: to a prompt first, then what is remembered."""
-        if frame in self.pending:
-            return self.pending[frame]
-        return self.bank.get(frame)
+    def prediction_at(self, frame: int) -> PendingPrediction | FrameMemory | None:
+        """The latest prediction on a frame: the pending one, else the memory, else None."""
+        return self.pending.get(frame) or self.bank.get(frame)
 
     def clear_prompts(self, frame: int) -> None:
-        """Unsay what was said on a frame. A memory of it stays, no longer as a condition."""
+        """Remove the prompts on a frame. Its memory is kept, but counts as tracked from now on."""
         self.prompts.pop(frame, None)
         self.pending.pop(frame, None)
         if frame in self.bank.prompted:
@@ -68,7 +81,7 @@ class ObjectTrack:
             self.directions.pop(frame, None)
 
     def forget_before(self, frame: int, max_prompted: int | None) -> None:
-        """Keep what a stream that has reached `frame` can still read."""
+        """Drop whatever a stream that has reached `frame` cannot read any more."""
         self.bank.forget_before(frame, max_prompted)
         for old in [other for other in self.prompts if other < frame and other not in self.bank.prompted]:
             del self.prompts[old]
@@ -78,15 +91,15 @@ class ObjectTrack:
 
 @dataclass
 class VideoSession:
-    """A video in work.
+    """A video and the objects tracked in it.
 
-    frames: where pictures come from. objects: by the user's own id, in the order in which they were added.
-    num_frames: length of the clip, None for a stream. num_maskmem, max_prompted: see `choose_memories`.
-    storage: where memories wait (the CPU when offloaded). encoded: the frame whose features are at hand.
+    inputs: the frames as the model reads them. num_frames: length of the clip, None for a stream.
+    storage: where memories are kept (the CPU if offloaded). num_maskmem, max_prompted: see `choose_memories`.
+    objects: by the user's own id, in the order in which they were added.
+    encoded: the frame encoded last, and its features.
     """
 
-    frames: FrameSource
-    size_hw: tuple[int, int]
+    inputs: ModelInputs
     num_frames: int | None
     storage: torch.device
     num_maskmem: int = NUM_MASKMEM
@@ -95,18 +108,59 @@ class VideoSession:
     encoded: tuple[int, ImageFeatures] | None = None
 
     @property
+    def frames(self) -> FrameSource:
+        """The frames as RGB images."""
+        return self.inputs.frames
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the frames."""
+        return tuple(self.frames.size_hw)
+
+    @property
     def obj_ids(self) -> list[ObjectId]:
         """The objects in the order of the rows of every mask tensor."""
         return list(self.objects)
 
-    def choose(self, track: ObjectTrack, frame: int, reverse: bool) -> MemoryChoice:
-        """The memories of an object that `frame` attends to, as integers."""
-        return choose_memories(
-            frame,
-            track.bank.prompted,
-            track.bank.tracked,
-            num_frames=self.num_frames,
-            reverse=reverse,
-            num_maskmem=self.num_maskmem,
-            max_prompted=self.max_prompted,
-        )
+    def track_of(self, obj_id: ObjectId) -> ObjectTrack:
+        """The track of an object; ValueError for an unknown one."""
+        if obj_id not in self.objects:
+            raise ValueError(f"obj_id {obj_id!r} is unknown; this session has {self.obj_ids or 'no objects'}")
+        return self.objects[obj_id]
+
+    def check_frame(self, frame: int, name: str = "frame_idx") -> None:
+        """Raise TypeError unless `frame` is an integer, ValueError unless it is in the video."""
+        if not isinstance(frame, int) and not hasattr(frame, "__index__"):
+            raise TypeError(f"{name} must be an integer, got {frame!r}")
+        if frame < 0 or (self.num_frames is not None and frame >= self.num_frames):
+            known = "0 or more" if self.num_frames is None else f"in 0..{self.num_frames - 1}"
+            raise ValueError(f"{name} must be {known} for this video, got {frame}")
+
+    def check_prompts(self) -> None:
+        """Raise RuntimeError if there is no object, or one without a prompt."""
+        if not self.objects:
+            raise RuntimeError("nothing to track: say where an object is first (add_new_points_or_box, add_new_mask)")
+        for obj_id, track in self.objects.items():
+            if not track.pending and not track.bank.prompted:
+                raise RuntimeError(f"object {obj_id!r} has no prompt on any frame: add one or remove the object")
+
+    def frames_to_track(self, start: int | None, max_frames: int | None, reverse: bool) -> Sequence[int]:
+        """The frames to propagate through, in order.
+
+        start: None for the earliest prompted frame. max_frames: the number of frames after `start`, None for all.
+        Raises RuntimeError if there is nothing to track; ValueError for a stream, a start outside the clip, or a
+        negative number of frames.
+        """
+        self.check_prompts()
+        if self.num_frames is None:
+            raise ValueError("a stream cannot be propagated: it tracks each frame that is pushed")
+        if start is None:
+            start = min(frame for track in self.objects.values() for frame in (*track.pending, *track.bank.prompted))
+        self.check_frame(start, "start_frame_idx")
+        if max_frames is None:
+            max_frames = self.num_frames
+        if max_frames < 0:
+            raise ValueError(f"max_frame_num_to_track must not be negative, got {max_frames}")
+        if not reverse:
+            return range(start, min(start + max_frames, self.num_frames - 1) + 1)
+        return range(start, max(start - max_frames, 0) - 1, -1) if start > 0 else []

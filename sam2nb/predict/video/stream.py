@@ -1,30 +1,27 @@
 """Track through a stream that may never end: a camera, a generator, a network address.
 
-Only the current picture is held. Of the past a stream keeps what the memory rule can still read when time runs
-forwards: the prompted frames, and fifteen tracked ones for each object.
+A stream holds the current frame only. Of the past it keeps what the memory rule can still read when time runs forwards:
+the prompted frames, and fifteen tracked ones for each object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.media.video import iterate_frames
 from sam2nb.predict.prompts import ArrayLike
-from sam2nb.predict.video.session import ObjectId, VideoSession
+from sam2nb.predict.video.prompts import read_mask, read_points
+from sam2nb.predict.video.session import FramePrompt, FrameResult, ObjectId
+from sam2nb.predict.video.tracker import Tracker
 
-if TYPE_CHECKING:
-    from sam2nb.predict.video.predictor import FrameResult, SAM2VideoPredictor
-
-MAX_PROMPTED = 8  # frames; a user who clicks for hours must not make every step slower
+MAX_PROMPTED = 8  # frames; hours of clicks must not make every frame slower
 
 
 class CurrentFrame:
-    """A source that holds one frame: the latest."""
+    """A frame source that holds one frame, the latest."""
 
     def __init__(self) -> None:
         self.index = -1
@@ -43,11 +40,12 @@ class CurrentFrame:
         return self._rgb
 
     def replace(self, rgb: np.ndarray) -> None:
+        """Hold the next frame instead; ValueError for a frame of another size."""
         if self._rgb is not None and rgb.shape != self._rgb.shape:
             (height, width), (first_height, first_width) = rgb.shape[:2], self.size_hw
             raise ValueError(
                 f"frame {self.index + 1} is {width}x{height}, the ones before were {first_width}x{first_height}: "
-                "a stream must keep its size"
+                "the frames of a stream must have the same size"
             )
         self.index, self._rgb = self.index + 1, rgb
 
@@ -55,33 +53,29 @@ class CurrentFrame:
 class VideoStream:
     """A session that is fed frame by frame. Made by `SAM2VideoPredictor.stream`.
 
-        for frame_idx, obj_ids, masks in stream:        # pulls from the frames given to it
+        for frame_idx, obj_ids, masks in stream:        # reads the frames given to it
             if frame_idx == 0:
                 stream.add_new_points_or_box(obj_id=1, points=[[210, 350]], labels=[1])
 
-    or, without an iterator, `stream.push(frame)` for each frame. Prompts are about the current frame, and return its
-    result anew. Until there is an object, a result has no rows.
+    or, without frames, `stream.push(frame)` for each of them. Prompts are for the current frame and return its new
+    result. Until an object is added, the masks of a result have no rows.
+
+    frames: what `iterate_frames` takes, or None. max_prompted: attend to up to this many prompted frames, the latest
+    ones; None for all of them.
     """
 
     def __init__(
         self,
-        predictor: SAM2VideoPredictor,
+        tracker: Tracker,
         frames: Iterable | str | int | None = None,
         max_prompted: int | None = MAX_PROMPTED,
     ) -> None:
         if max_prompted is not None and max_prompted < 2:
             raise ValueError(f"max_prompted must be 2 or more, or None for no limit, got {max_prompted}")
-        self.predictor = predictor
+        self._tracker = tracker
         self._current = CurrentFrame()
         self._frames = None if frames is None else iterate_frames(frames)
-        self.session = VideoSession(
-            frames=self._current,
-            size_hw=(0, 0),
-            num_frames=None,
-            storage=torch.device(predictor.device),
-            num_maskmem=predictor.model.num_maskmem,
-            max_prompted=max_prompted,
-        )
+        self.session = tracker.open(self._current, num_frames=None, max_prompted=max_prompted)
 
     @property
     def frame_idx(self) -> int:
@@ -100,20 +94,19 @@ class VideoStream:
             yield self.push(frame)
 
     def push(self, frame: ImageLike) -> FrameResult:
-        """Take the next frame and track every object onto it.
+        """Track every object onto the next frame.
 
-        Raises ValueError for a frame of another size; the stream then stays where it is.
+        frame: an image of any kind. Raises ValueError for another size; the stream then stays on its frame.
         """
         rgb = to_rgb_uint8(frame)
-        session, predictor = self.session, self.predictor
-        if session.objects:
-            predictor.settle(session)  # while the picture that was prompted is still here
+        if self.session.objects:
+            self.session.check_prompts()
+            self._tracker.settle(self.session)  # while the prompted frame is still here
         self._current.replace(rgb)
-        session.size_hw = rgb.shape[:2]
-        result = predictor.track_frame(session, self.frame_idx)
-        for track in session.objects.values():
-            track.forget_before(self.frame_idx, session.max_prompted)
-        return result
+        self._tracker.track(self.session, self.frame_idx)
+        for track in self.session.objects.values():
+            track.forget_before(self.frame_idx, self.session.max_prompted)
+        return self._tracker.result(self.session, self.frame_idx)
 
     def add_new_points_or_box(
         self,
@@ -124,20 +117,26 @@ class VideoStream:
         normalize_coords: bool = True,
         box: ArrayLike | None = None,
     ) -> FrameResult:
-        """Say where an object is on the current frame; see `SAM2VideoPredictor.add_new_points_or_box`."""
-        return self.predictor.add_new_points_or_box(
-            self.session, self._now(), obj_id, points, labels, clear_old_points, normalize_coords, box
-        )
+        """Prompt an object on the current frame; see `SAM2VideoPredictor.add_new_points_or_box`."""
+        self._require_frame()
+        prompt = read_points(self.session, points, labels, box, normalize_coords)
+        return self._prompt(obj_id, prompt, join=not clear_old_points)
 
     def add_new_mask(self, obj_id: ObjectId, mask: ArrayLike) -> FrameResult:
-        """Say where an object is on the current frame, by its mask."""
-        return self.predictor.add_new_mask(self.session, self._now(), obj_id, mask)
+        """Prompt an object on the current frame by its mask; see `SAM2VideoPredictor.add_new_mask`."""
+        self._require_frame()
+        return self._prompt(obj_id, read_mask(self.session, mask))
 
     def remove_object(self, obj_id: ObjectId) -> list[ObjectId]:
-        """Forget an object; -> the ones that stay"""
-        return self.predictor.remove_object(self.session, obj_id, strict=True, need_output=False)[0]
+        """Forget an object; ValueError for an unknown one. -> the ids of the others"""
+        self.session.track_of(obj_id)
+        del self.session.objects[obj_id]
+        return self.session.obj_ids
 
-    def _now(self) -> int:
+    def _prompt(self, obj_id: ObjectId, prompt: FramePrompt, join: bool = False) -> FrameResult:
+        self._tracker.prompt(self.session, self.frame_idx, obj_id, prompt, join)
+        return self._tracker.result(self.session, self.frame_idx)
+
+    def _require_frame(self) -> None:
         if self.frame_idx < 0:
             raise RuntimeError("the stream has no frame yet: push one, or begin to iterate")
-        return self.frame_idx

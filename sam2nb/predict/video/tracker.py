@@ -1,123 +1,231 @@
-"""One step of tracking: what the model does on one frame, for one prompt or for a group of objects.
+"""The tracking engine: prompt, settle, track, result (SAM 2, arXiv 2408.00714, section 4).
 
-The verbs of SAM 2 in their order (arXiv 2408.00714, figure 3): encode the frame, recall, predict, memorize.
+Each frame goes through the model in the order of the paper's figure 3: encode the image, recall the memories, predict
+masks, memorize them.
+
+Differs from the official package: objects that attend to the same frames run as one batch; a correction on a tracked
+frame stays a condition for all others; holes are filled on every device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2nb.masks.regions import clean_masks
-from sam2nb.media.images import to_video_input
-from sam2nb.model.memory_bank import MemoryChoice, recollect
+from sam2nb.masks.regions import clean_masks, separate
+from sam2nb.media.images import masks_to_image
+from sam2nb.media.video import FrameSource, ModelInputs
+from sam2nb.model.mask_decoder import take_best
+from sam2nb.model.memory_bank import MemoryChoice, choose_memories, recollect
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
-from sam2nb.predict.video.session import FramePrompt, ObjectTrack, PendingAnswer, VideoSession
+from sam2nb.predict.prompts import MASK_STRIDE
+from sam2nb.predict.video.prompts import join_points
+from sam2nb.predict.video.session import (
+    FramePrompt,
+    FrameResult,
+    ObjectId,
+    ObjectTrack,
+    PendingPrediction,
+    VideoSession,
+)
 from sam2nb.structures import (
     MASK_LOGIT_CLAMP,
     NO_OBJECT_LOGIT,
     FrameMemory,
     ImageFeatures,
-    MaskPrediction,
     Prompts,
     Recollection,
 )
 
-FEW_POINTS = 1  # with so few points (a box is two) the prompt is ambiguous: three masks, the best is kept
+FILL_HOLE_AREA = 8  # pixels of the low-resolution mask, as in the official post-processing
+OBJECTS_AT_ONCE = 16  # in one batch
+AMBIGUOUS_POINTS = (
+    1  # a prompt of up to this many points (a box is two) predicts three masks, of which the best is kept
+)
 
 
-@dataclass(frozen=True)
-class VideoSteps:
-    """A model and how its masks are cleaned. Reads a session and hands back answers; see `SAM2VideoPredictor`."""
+@dataclass
+class Tracker:
+    """Track the objects of a session. Holds the model and its options, and no state of a video.
+
+    `prompt`, `settle` and `track` write their outcome into the session and return None; `result` reads the session and
+    changes nothing. The features of the frame encoded last are kept in `session.encoded`.
+
+    fill_hole_area, max_sprinkle_area: holes and islands of up to this many pixels of the low-resolution mask (a quarter
+    of the input's side) are filled and dropped. non_overlap_masks: every pixel of a result belongs to one object at
+    most. binarize_prompted: the memory of a prompted frame takes its mask as certain.
+    """
 
     model: SAM2
-    fill_hole_area: int
-    max_sprinkle_area: int
-    binarize_prompted: bool
+    fill_hole_area: int = FILL_HOLE_AREA
+    max_sprinkle_area: int = 0
+    non_overlap_masks: bool = False
+    binarize_prompted: bool = True
+
+    def open(
+        self,
+        frames: FrameSource,
+        num_frames: int | None,
+        storage: torch.device | None = None,
+        max_prompted: int | None = None,
+    ) -> VideoSession:
+        """A session without objects.
+
+        num_frames: None for a stream. storage: where memories are kept, None for the model's device.
+        """
+        return VideoSession(
+            inputs=ModelInputs(frames, self.model.image_size, self.model.device),
+            num_frames=num_frames,
+            storage=storage or self.model.device,
+            num_maskmem=self.model.num_maskmem,
+            max_prompted=max_prompted,
+        )
 
     @torch.no_grad()
-    def track_together(
-        self, session: VideoSession, frame: int, choice: MemoryChoice, tracks: Sequence[ObjectTrack]
+    def prompt(
+        self, session: VideoSession, frame: int, obj_id: ObjectId, prompt: FramePrompt, join: bool = False
     ) -> None:
-        """Objects whose memories lie on the same frames answer as one batch, and the answers become memories."""
-        features = self._features(session, frame)
-        with autocast_for(self.model):
-            conditioned = self.model.recall(features, recollect([track.bank for track in tracks], choice))
-            prediction = self._predict(
-                features, conditioned, Prompts.padding(len(tracks), self.model.device), multimask=True
-            )
-            pointer = self.model.object_pointer(prediction.tokens[:, 0], prediction.object_score)
-            large = self._enlarge(prediction.logits)
-            spatial = self.model.memorize(features, large, prediction.object_score, from_prompt=False)
-        logits = clean_masks(prediction.logits, self.fill_hole_area, self.max_sprinkle_area)
-        memory = FrameMemory(spatial.to(session.storage), pointer, prediction.object_score, logits.to(session.storage))
-        for row, track in enumerate(tracks):
-            track.bank.tracked[frame] = _own_row(memory, row, len(tracks))
+        """Predict an object from a prompt; the prediction is pending until `settle`.
 
-    @torch.no_grad()
-    def answer(self, session: VideoSession, track: ObjectTrack, frame: int, prompt: FramePrompt) -> PendingAnswer:
-        """The model's answer to a prompt, with the memories where the frame has been tracked."""
-        features = self._features(session, frame)
+        On a frame that tracking has passed this is a correction: the model also attends to the memories. The latest
+        prediction on the frame goes back in with the points.
+
+        join: add the points to those already on the frame instead of replacing them.
+        Raises TypeError or ValueError, and changes nothing, for a frame outside the video or a box joined to points.
+        """
+        session.check_frame(frame)
+        track = session.objects.get(obj_id, ObjectTrack())
+        if join:
+            prompt = join_points(track.prompts.get(frame), prompt)
+        features = self._encode(session, frame)
         with autocast_for(self.model):
             if prompt.mask is not None:
                 prediction, pointer = self.model.predict_from_mask(features, prompt.mask)
+                logits = prediction.logits
             else:
-                conditioned = self.model.recall(features, self._memories_for_correction(session, track, frame))
+                conditioned = self.model.recall(features, _memories_for_correction(session, track, frame))
                 prompts = Prompts(prompt.points, prompt.labels, self._earlier_logits(track, frame))
-                few = prompt.labels.shape[1] <= FEW_POINTS
-                prediction = self._predict(features, conditioned, prompts, multimask=few)
+                ambiguous = prompt.labels.shape[1] <= AMBIGUOUS_POINTS
+                prediction = take_best(self.model.predict_masks(conditioned, features.high_res, prompts, ambiguous))
+                present = (prediction.object_score > 0)[..., None, None]
+                logits = torch.where(present, prediction.logits, NO_OBJECT_LOGIT)
                 pointer = self.model.object_pointer(prediction.tokens[:, 0], prediction.object_score)
-        logits = clean_masks(prediction.logits.float(), self.fill_hole_area, self.max_sprinkle_area)
-        return PendingAnswer(pointer, prediction.object_score, logits.to(session.storage))
-
-    def _memories_for_correction(self, session: VideoSession, track: ObjectTrack, frame: int) -> Recollection | None:
-        """A frame that tracking has passed is seen with its memories, in the direction in which it was passed."""
-        if frame not in track.directions or not track.bank.prompted:
-            return None
-        return recollect([track.bank], session.choose(track, frame, track.directions[frame]))
-
-    def _earlier_logits(self, track: ObjectTrack, frame: int) -> Tensor | None:
-        earlier = track.answer_at(frame)
-        if earlier is None:
-            return None
-        return earlier.mask_logits.to(self.model.device).clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
+        logits = clean_masks(logits.float(), self.fill_hole_area, self.max_sprinkle_area).to(session.storage)
+        track.prompts[frame] = prompt
+        track.pending[frame] = PendingPrediction(pointer, prediction.object_score, logits)
+        session.objects[obj_id] = track  # only now, so that a failure leaves no half-made object
 
     @torch.no_grad()
-    def memorize_prompt(self, session: VideoSession, frame: int, answer: PendingAnswer) -> FrameMemory:
-        """An answer that will not change any more becomes a memory."""
-        features = self._features(session, frame)
-        with autocast_for(self.model):
-            large = self._enlarge(answer.mask_logits.to(self.model.device))
-            spatial = self.model.memorize(features, large, answer.object_score, from_prompt=self.binarize_prompted)
-        return FrameMemory(spatial.to(session.storage), answer.pointer, answer.object_score, answer.mask_logits)
+    def settle(self, session: VideoSession) -> None:
+        """Memorize the pending predictions; from now on all other frames attend to them."""
+        input_hw = (self.model.image_size, self.model.image_size)
+        tracks = session.objects.values()
+        for frame in sorted({frame for track in tracks for frame in track.pending}):
+            features = self._encode(session, frame)
+            for track in (track for track in tracks if frame in track.pending):
+                pending = track.pending[frame]
+                logits = pending.mask_logits.to(self.model.device)
+                with autocast_for(self.model):
+                    masks = F.interpolate(logits, input_hw, mode="bilinear", align_corners=False)
+                    spatial = self.model.memorize(features, masks, pending.object_score, self.binarize_prompted)
+                track.bank.prompted[frame] = FrameMemory(
+                    spatial.to(session.storage), pending.pointer, pending.object_score, pending.mask_logits
+                )
+                track.bank.tracked.pop(frame, None)
+                del track.pending[frame]
 
-    def _features(self, session: VideoSession, frame: int) -> ImageFeatures:
-        """A frame through the image encoder; the last one is kept, because prompts come again on the same frame."""
+    @torch.no_grad()
+    def track(self, session: VideoSession, frame: int, reverse: bool = False) -> None:
+        """Predict and memorize every object on one frame; one with a prompt there keeps the prediction from it.
+
+        reverse: tracking runs backwards in time.
+        """
+        input_hw = (self.model.image_size, self.model.image_size)
+        tracks = session.objects.values()
+        unprompted = [track for track in tracks if frame not in track.bank.prompted]
+        features = self._encode(session, frame) if unprompted else None
+        for choice, batch in _batches(session, unprompted, frame, reverse):
+            memories = recollect([track.bank for track in batch], choice)
+            with autocast_for(self.model):
+                conditioned = self.model.recall(features, memories)
+                prompts = Prompts.padding(1, self.model.device)  # the same for all objects
+                prediction = self.model.predict_masks(conditioned, features.high_res, prompts, multimask=True)
+                best = take_best(prediction)
+                present = (best.object_score > 0)[..., None, None]
+                logits = torch.where(present, best.logits, NO_OBJECT_LOGIT).float()
+                pointer = self.model.object_pointer(best.tokens[:, 0], best.object_score)
+                masks = F.interpolate(logits, input_hw, mode="bilinear", align_corners=False)
+                spatial = self.model.memorize(features, masks, best.object_score, from_prompt=False)
+            logits = clean_masks(logits, self.fill_hole_area, self.max_sprinkle_area).to(session.storage)
+            memory = FrameMemory(spatial.to(session.storage), pointer, best.object_score, logits)
+            for row, track in enumerate(batch):
+                track.bank.tracked[frame] = _own_row(memory, row, len(batch))
+        for track in tracks:
+            track.directions[frame] = reverse
+
+    def result(self, session: VideoSession, frame: int) -> FrameResult:
+        """The masks of all objects on a frame, at the video's size; an object without a prediction there is absent."""
+        side = self.model.image_size // MASK_STRIDE
+        absent = torch.full((1, 1, side, side), NO_OBJECT_LOGIT, device=self.model.device)
+        predictions = [track.prediction_at(frame) for track in session.objects.values()]
+        rows = [absent if found is None else found.mask_logits.to(absent.device) for found in predictions]
+        if not rows:
+            return FrameResult(frame, [], absent.new_zeros(0, 1, *session.size_hw))
+        masks = masks_to_image(torch.cat(rows), session.size_hw)
+        return FrameResult(frame, session.obj_ids, separate(masks) if self.non_overlap_masks else masks)
+
+    def _encode(self, session: VideoSession, frame: int) -> ImageFeatures:
+        """Encode a frame; the features are kept, because more prompts often come on the same frame."""
         if session.encoded is None or session.encoded[0] != frame:
-            pixels = to_video_input(session.frames[frame], self.model.image_size, self.model.device)
-            session.encoded = None  # the old one is not needed while the new one is made
+            pixels = session.inputs[frame]
+            session.encoded = None  # frees the old features before the new ones are made
             with autocast_for(self.model):
                 session.encoded = (frame, self.model.encode_image(pixels))
         return session.encoded[1]
 
-    def _predict(
-        self, features: ImageFeatures, conditioned: Tensor, prompts: Prompts, multimask: bool
-    ) -> MaskPrediction:
-        """The best answer, with nothing drawn where the object is not in the picture: M = 1, logits float32"""
-        prediction = self.model.predict_masks(conditioned, features.high_res, prompts, multimask)
-        best = self.model.choose_best(prediction) if multimask else prediction
-        there = (best.object_score > 0)[..., None, None]
-        return replace(best, logits=torch.where(there, best.logits, NO_OBJECT_LOGIT).float())
+    def _earlier_logits(self, track: ObjectTrack, frame: int) -> Tensor | None:
+        """The latest prediction on a frame as a mask prompt."""
+        earlier = track.prediction_at(frame)
+        if earlier is None:
+            return None
+        return earlier.mask_logits.to(self.model.device).clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
 
-    def _enlarge(self, logits: Tensor) -> Tensor:
-        """(B, 1, S/4, S/4) -> (B, 1, S, S)"""
-        side = self.model.image_size
-        return F.interpolate(logits.float(), (side, side), mode="bilinear", align_corners=False)
+
+def _batches(
+    session: VideoSession, tracks: Sequence[ObjectTrack], frame: int, reverse: bool
+) -> Iterator[tuple[MemoryChoice, Sequence[ObjectTrack]]]:
+    """Objects in batches that attend to the same frames."""
+    groups: dict[MemoryChoice, list[ObjectTrack]] = {}
+    for track in tracks:
+        groups.setdefault(_choose(session, track, frame, reverse), []).append(track)
+    for choice, members in groups.items():
+        for start in range(0, len(members), OBJECTS_AT_ONCE):
+            yield choice, members[start : start + OBJECTS_AT_ONCE]
+
+
+def _choose(session: VideoSession, track: ObjectTrack, frame: int, reverse: bool) -> MemoryChoice:
+    """The frames that an object attends to on `frame`."""
+    return choose_memories(
+        frame,
+        track.bank.prompted,
+        track.bank.tracked,
+        num_frames=session.num_frames,
+        reverse=reverse,
+        num_maskmem=session.num_maskmem,
+        max_prompted=session.max_prompted,
+    )
+
+
+def _memories_for_correction(session: VideoSession, track: ObjectTrack, frame: int) -> Recollection | None:
+    """The memories of a frame that tracking has passed, in the direction in which it passed; None on other frames."""
+    if frame not in track.directions or not track.bank.prompted:
+        return None
+    return recollect([track.bank], _choose(session, track, frame, track.directions[frame]))
 
 
 def _own_row(memory: FrameMemory, row: int, count: int) -> FrameMemory:

@@ -1,19 +1,19 @@
-"""Behaviour of tracking that is ours, or that official gets wrong: lasting corrections, batches, memory, bad input."""
+"""The official calling convention of tracking, and where videos end, break or change."""
 
 import logging
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-import sam2nb.predict.video.predictor as module
-from sam2nb import SAM2VideoPredictor, build_sam2_video_predictor
+from sam2nb import SAM2VideoPredictor
 from sam2nb.media.video import FrameList
 from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.memory_bank import MemoryBank
 from sam2nb.predict import pretrained
 from sam2nb.predict.video.session import ObjectTrack
-from tests.predict.video.clips import CLICK, COUNT, OTHER, SIZE_HW, frame, run
+from tests.predict.video.clips import CLICK, COUNT, OTHER, SIZE_HW, frame, run, small_model
 
 
 def test_results_are_the_official_triple(predictor, session):
@@ -24,89 +24,26 @@ def test_results_are_the_official_triple(predictor, session):
     assert list(run(predictor, session)) == list(range(COUNT))
 
 
-def test_a_correction_on_a_tracked_frame_lasts(predictor, session):
-    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-    before = run(predictor, session)
-    said = predictor.add_new_points_or_box(session, 4, 1, points=[[5, 5]], labels=[0]).masks
-    after = run(predictor, session)
-    assert torch.equal(after[4], said) and not torch.equal(after[4], before[4])
-    assert 4 in session.objects[1].bank.prompted
-    assert not torch.equal(after[6], before[6]), "later frames see the correction"
-    assert torch.equal(run(predictor, session)[4], said), "and so it stays"
+def test_options_of_the_tracker_can_be_changed_on_the_predictor_as_in_the_official_package(predictor):
+    predictor.fill_hole_area, predictor.non_overlap_masks = 3, True
+    assert (predictor.tracker.fill_hole_area, predictor.tracker.non_overlap_masks) == (3, True)
+    assert (predictor.max_sprinkle_area, predictor.binarize_prompted) == (0, True)
 
 
-def test_a_frame_is_encoded_once_for_all_objects(predictor, session, monkeypatch):
-    encoded = []
-    real = predictor.model.encode_image
-    monkeypatch.setattr(predictor.model, "encode_image", lambda pixels: encoded.append(1) or real(pixels))
-    for obj_id in range(4):
-        predictor.add_new_points_or_box(session, 0, obj_id, **CLICK)
-    run(predictor, session)
-    assert len(encoded) == COUNT
+def test_from_pretrained_passes_options_to_the_model_and_the_predictor(model, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(pretrained, "load_model", lambda name, **options: asked.update(options, name=name) or model)
+    predictor = SAM2VideoPredictor.from_pretrained("facebook/sam2.1-hiera-tiny", device="cpu", fill_hole_area=0)
+    assert asked == {"device": "cpu", "name": "facebook/sam2.1-hiera-tiny"} and predictor.fill_hole_area == 0
 
 
-def test_objects_of_one_layout_run_as_one_batch(predictor, session, monkeypatch):
-    batches = []
-    real = predictor.model.memory_attention.forward
-    monkeypatch.setattr(
-        predictor.model.memory_attention, "forward", lambda *args: batches.append(len(args[2])) or real(*args)
-    )
-    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-    predictor.add_new_points_or_box(session, 0, 2, **OTHER)
-    predictor.add_new_points_or_box(session, 2, 3, **OTHER)
-    run(predictor, session, max_frame_num_to_track=4)
-    # object 3 has its prompt on frame 2: tracked alone before (also on frame 0), not at all on 2, and alone after
-    assert batches == [1, 2, 1, 2, 2, 1, 2, 1]
+def test_weights_for_images_only_are_refused_with_the_missing_parts(model, monkeypatch):
+    monkeypatch.setattr(model, "missing_parts", ("memory_attention", "memory_encoder"))
+    with pytest.raises(ValueError, match="no weights for video.*memory attention and memory encoder.*sam2nb_nano"):
+        SAM2VideoPredictor(model)
 
 
-def test_a_batch_gives_what_each_object_gives_alone(predictor, session):
-    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-    predictor.add_new_points_or_box(session, 0, 2, **OTHER)
-    together = run(predictor, session)
-    for row, (obj_id, said) in enumerate([(1, CLICK), (2, OTHER)]):
-        predictor.reset_state(session)
-        predictor.add_new_points_or_box(session, 0, obj_id, **said)
-        alone = run(predictor, session)
-        for index in range(COUNT):
-            assert torch.allclose(alone[index][0], together[index][row], atol=2e-3)
-
-
-def test_many_objects_run_in_bounded_batches(predictor, session, monkeypatch):
-    monkeypatch.setattr(module, "OBJECTS_AT_ONCE", 2)
-    for obj_id in range(3):
-        predictor.add_new_points_or_box(session, 0, obj_id, **CLICK)
-    masks = run(predictor, session, max_frame_num_to_track=1)[1]
-    assert torch.allclose(masks[0], masks[2], atol=2e-3)
-
-
-def test_each_object_owns_its_memories(predictor, session):
-    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-    predictor.add_new_points_or_box(session, 0, 2, **CLICK)
-    run(predictor, session, max_frame_num_to_track=1)
-    memory = session.objects[1].bank.tracked[1]
-    assert memory.features.untyped_storage().nbytes() == memory.features.nbytes
-    assert memory.features.dtype is torch.bfloat16 and memory.pointer.dtype is torch.float32
-
-
-def test_an_object_whose_only_prompt_lies_in_the_future_is_tracked(predictor, session):
-    predictor.add_new_points_or_box(session, 5, 1, **CLICK)  # official: BFloat16 and Float
-    assert len(run(predictor, session, start_frame_idx=0)) == COUNT
-
-
-def test_a_clip_of_one_frame_works(predictor):
-    session = predictor.init_state([frame(0)])
-    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-    run(predictor, session)
-    corrected = predictor.add_new_points_or_box(session, 0, 1, **OTHER)  # official: NaN, a distance over a span of 0
-    assert torch.isfinite(corrected.masks).all()
-
-
-def test_a_correction_after_everything_was_cleared_stands_alone(predictor, session):
-    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-    run(predictor, session)
-    predictor.clear_all_prompts_in_frame(session, 0, 1)
-    predictor.add_new_points_or_box(session, 3, 1, **CLICK)  # official: assertion error
-    assert set(run(predictor, session)) == set(range(3, COUNT))
+# --- objects ----------------------------------------------------------------------------------------------------------
 
 
 def test_deleting_an_object_by_hand_removes_it(predictor, session):
@@ -114,6 +51,15 @@ def test_deleting_an_object_by_hand_removes_it(predictor, session):
     predictor.add_new_points_or_box(session, 0, 2, **OTHER)
     del session.objects[1]
     assert all(len(masks) == 1 for masks in run(predictor, session).values())
+
+
+def test_removing_an_object_returns_the_others_on_its_prompted_frames(predictor, session):
+    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
+    predictor.add_new_points_or_box(session, 2, 1, **CLICK)
+    predictor.add_new_points_or_box(session, 0, 2, **OTHER)
+    obj_ids, frames = predictor.remove_object(session, 1)
+    assert obj_ids == [2] and [frame_idx for frame_idx, _ in frames] == [0, 2]
+    assert all(masks.shape == (1, 1, *SIZE_HW) for _, masks in frames)
 
 
 def test_removing_the_last_object_leaves_an_open_video(predictor, session):
@@ -124,7 +70,15 @@ def test_removing_the_last_object_leaves_an_open_video(predictor, session):
     assert len(run(predictor, session)) == COUNT
 
 
-def test_reset_forgets_objects_and_keeps_the_video(predictor, session):
+def test_an_unknown_object_is_named(predictor, session):
+    predictor.add_new_points_or_box(session, 0, "cat", **CLICK)
+    with pytest.raises(ValueError, match=r"'dog' is unknown; this session has \['cat'\]"):
+        predictor.clear_all_prompts_in_frame(session, 0, "dog")
+    with pytest.raises(ValueError, match="unknown"):
+        predictor.remove_object(session, "dog", strict=True)
+
+
+def test_a_reset_forgets_objects_and_keeps_the_video(predictor, session):
     predictor.add_new_points_or_box(session, 0, 1, **CLICK)
     first = run(predictor, session)
     predictor.reset_state(session)
@@ -133,9 +87,14 @@ def test_reset_forgets_objects_and_keeps_the_video(predictor, session):
     assert all(torch.equal(masks, first[index]) for index, masks in run(predictor, session).items())
 
 
+# --- propagation ------------------------------------------------------------------------------------------------------
+
+
 def test_leaving_propagation_early_loses_nothing(predictor, session):
     predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-    whole = run(predictor, predictor_twin(predictor, session))
+    twin = predictor.init_state(session.frames)
+    predictor.add_new_points_or_box(twin, 0, 1, **CLICK)
+    whole = run(predictor, twin)
     for result in predictor.propagate_in_video(session):
         if result.frame_idx == 3:
             break
@@ -143,11 +102,15 @@ def test_leaving_propagation_early_loses_nothing(predictor, session):
     assert all(torch.equal(rest[index], whole[index]) for index in range(4, COUNT))
 
 
-def predictor_twin(predictor, session):
-    """Another session on the same frames with the same first click."""
-    twin = predictor.init_state(session.frames)
-    predictor.add_new_points_or_box(twin, 0, 1, **CLICK)
-    return twin
+def test_a_prompt_added_while_propagating_counts_from_the_next_call_on(predictor, session):
+    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
+    before = run(predictor, session)
+    for result in predictor.propagate_in_video(session):
+        if result.frame_idx == 2:
+            predictor.add_new_points_or_box(session, 2, 1, points=[[5, 5]], labels=[0])
+        elif result.frame_idx > 2:
+            assert torch.equal(result.masks, before[result.frame_idx])
+    assert not torch.equal(run(predictor, session)[3], before[3])
 
 
 @pytest.mark.parametrize(
@@ -161,140 +124,10 @@ def test_offloading_and_threads_change_no_mask(predictor, session, options):
     assert all(torch.equal(mine[index], theirs[index]) for index in range(COUNT))
 
 
-def test_frames_are_never_held_as_floats(predictor, session):
-    assert all(picture.dtype == np.uint8 for picture in session.frames._images)
+def test_frames_are_never_kept_as_floats(predictor, session):
     predictor.add_new_points_or_box(session, 0, 1, **CLICK)
     run(predictor, session)
-    assert session.encoded[0] == COUNT - 1, "one encoded frame is kept, not all"
-
-
-def test_half_precision_tracks_too(model):
-    predictor = SAM2VideoPredictor(model, progress=False)
-    session = predictor.init_state([frame(i) for i in range(3)])
-    try:
-        model.compute_dtype = torch.bfloat16
-        predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-        masks = run(predictor, session)
-        predictor.add_new_mask(session, 1, 2, frame(1)[..., 0] > 150)
-        masks = run(predictor, session)
-    finally:
-        model.compute_dtype = torch.float32
-    assert masks[2].dtype is torch.float32 and torch.isfinite(masks[2]).all()
-
-
-# --- masks are cleaned on every device --------------------------------------------------------------------------------
-
-
-def test_tracked_masks_have_no_small_holes(model):
-    from sam2nb.masks.regions import fill_small_holes
-
-    predictor = SAM2VideoPredictor(model, fill_hole_area=6, progress=False)
-    session = predictor.init_state([frame(i) for i in range(4)])
-    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-    run(predictor, session)
-    bank = session.objects[1].bank
-    for index in range(4):
-        assert not fill_small_holes((bank[index].mask_logits[0, 0] > 0).numpy(), 7)[1]
-
-
-def test_where_objects_may_not_overlap_the_higher_logit_wins(model):
-    predictor = SAM2VideoPredictor(model, non_overlap_masks=True, progress=False)
-    session = predictor.init_state([frame(0)])
-    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-    masks = predictor.add_new_points_or_box(session, 0, 2, points=[[21, 20]], labels=[1]).masks
-    assert (masks > 0).sum(dim=0).max() <= 1
-
-
-# --- builders ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_builder_takes_official_options_of_the_predictor():
-    predictor = build_sam2_video_predictor(
-        "configs/sam2.1/sam2.1_hiera_t.yaml",
-        device="cpu",
-        hydra_overrides_extra=[
-            "++model.image_size=64",
-            "++model.fill_hole_area=3",
-            "++model.non_overlap_masks=true",
-            "++model.add_all_frames_to_correct_as_cond=true",
-        ],
-    )
-    assert (predictor.fill_hole_area, predictor.non_overlap_masks, predictor.binarize_prompted) == (3, True, True)
-    assert predictor.image_size == 64 and predictor.device.type == "cpu"
-    plain = build_sam2_video_predictor(
-        "sam2_hiera_t", device="cpu", apply_postprocessing=False, hydra_overrides_extra=["++model.image_size=64"]
-    )
-    assert (plain.fill_hole_area, plain.binarize_prompted, plain.model.stable_single_mask) == (0, False, False)
-
-
-def test_vos_optimized_compiles_the_model(monkeypatch):
-    compiled = []
-    monkeypatch.setattr(module, "compile_boxes", compiled.append)
-    predictor = build_sam2_video_predictor("sam2.1_hiera_t", device="cpu", vos_optimized=True)
-    assert compiled == [predictor.model]
-
-
-def test_from_pretrained_hands_options_to_the_right_place(model, monkeypatch):
-    asked = {}
-    monkeypatch.setattr(pretrained, "load_model", lambda name, **options: asked.update(options, name=name) or model)
-    predictor = SAM2VideoPredictor.from_pretrained("facebook/sam2.1-hiera-tiny", device="cpu", fill_hole_area=0)
-    assert asked == {"device": "cpu", "name": "facebook/sam2.1-hiera-tiny"} and predictor.fill_hole_area == 0
-
-
-def test_image_only_weights_say_what_is_missing(model, monkeypatch):
-    monkeypatch.setattr(model, "missing_parts", ("memory_attention", "memory_encoder"))
-    with pytest.raises(ValueError, match="no weights for memory attention and memory encoder;.*sam2nb_nano"):
-        SAM2VideoPredictor(model)
-
-
-# --- bad input: a clear error, and the session loses nothing ----------------------------------------------------------
-
-
-MISTAKES = {
-    "no prompt at all": ({}, "say where the object is"),
-    "points without labels": ({"points": [[1, 1]]}, "labels"),
-    "a label of another kind": ({"points": [[1, 1]], "labels": [7]}, "labels"),
-    "a box inside out": ({"box": [30, 30, 10, 10]}, "x1 < x2"),
-    "a box after points": ({"box": [3, 3, 10, 10], "clear_old_points": False}, "before points"),
-    "points of two objects": ({"points": [[[1, 1]], [[2, 2]]], "labels": [[1], [1]]}, "one object"),
-    "not a number": ({"points": [[np.nan, 1]], "labels": [1]}, "NaN"),
-    "a frame beyond the end": ({"frame_idx": COUNT, **CLICK}, "0..7"),
-    "a frame before the start": ({"frame_idx": -1, **CLICK}, "0..7"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_prompt_that_makes_no_sense_changes_nothing(predictor, session, mistake):
-    said, message = MISTAKES[mistake]
-    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
-    for obj_id in (1, 2):
-        with pytest.raises(ValueError, match=message):
-            predictor.add_new_points_or_box(session, obj_id=obj_id, **{"frame_idx": 0, **said})
-    assert session.obj_ids == [1]
-    assert len(run(predictor, session, max_frame_num_to_track=2)) == 3
-
-
-def test_a_frame_that_is_no_number_is_refused(predictor, session):
-    with pytest.raises(TypeError, match="integer"):
-        predictor.add_new_points_or_box(session, "first", 1, **CLICK)
-
-
-@pytest.mark.parametrize("mask", [np.zeros((7, 9)), np.zeros((2, 3, 40, 56)), np.zeros(5)])
-def test_a_mask_of_another_size_is_refused(predictor, session, mask):
-    with pytest.raises(ValueError, match="mask"):
-        predictor.add_new_mask(session, 0, 1, mask)
-    assert session.obj_ids == []
-
-
-def test_a_mask_may_come_in_any_kind_of_number(predictor, session):
-    inside = frame(0)[..., 0] > 150
-    answers = [
-        predictor.add_new_mask(session, 0, index, mask).masks[-1]
-        for index, mask in enumerate([inside, inside.astype(np.uint8) * 255, torch.from_numpy(inside)[None]])
-    ]
-    assert all(torch.equal(answer, answers[0]) for answer in answers)
-    agreement = ((answers[0][0].numpy() > 0) == inside).mean()
-    assert agreement > 0.95
+    assert all(image.dtype == np.uint8 for image in session.frames._images)
 
 
 def test_propagating_without_a_prompt_is_refused(predictor, session):
@@ -305,14 +138,6 @@ def test_propagating_without_a_prompt_is_refused(predictor, session):
         run(predictor, session)
 
 
-def test_an_unknown_object_is_named(predictor, session):
-    predictor.add_new_points_or_box(session, 0, "cat", **CLICK)
-    with pytest.raises(ValueError, match=r"'dog' is unknown; this session has \['cat'\]"):
-        predictor.clear_all_prompts_in_frame(session, 0, "dog")
-    with pytest.raises(ValueError, match="unknown"):
-        predictor.remove_object(session, "dog", strict=True)
-
-
 @pytest.mark.parametrize(
     "kwargs", [{"start_frame_idx": COUNT}, {"start_frame_idx": -2}, {"max_frame_num_to_track": -1}]
 )
@@ -320,10 +145,19 @@ def test_a_range_outside_the_clip_is_refused(predictor, session, kwargs):
     predictor.add_new_points_or_box(session, 0, 1, **CLICK)
     with pytest.raises(ValueError, match="start_frame_idx|max_frame_num_to_track"):
         run(predictor, session, **kwargs)
+    assert session.objects[1].pending, "and changes nothing"
+
+
+def test_a_frame_index_that_is_not_an_integer_is_refused(predictor, session):
+    with pytest.raises(TypeError, match="integer"):
+        predictor.add_new_points_or_box(session, "first", 1, **CLICK)
+
+
+# --- videos that break off --------------------------------------------------------------------------------------------
 
 
 class CutOff(FrameList):
-    """A clip that promises more than it holds."""
+    """A clip that promises more frames than it has."""
 
     def __getitem__(self, index):
         if index >= 5:
@@ -341,12 +175,55 @@ def test_a_truncated_video_is_tracked_as_far_as_it_goes(predictor, caplog):
 
 
 def test_a_frame_of_another_size_stops_tracking_and_loses_nothing(predictor):
-    from PIL import Image
-
-    pictures = [Image.fromarray(frame(i)) for i in range(4)]
-    session = predictor.init_state([*pictures[:3], pictures[3].resize((20, 20))])
+    images = [Image.fromarray(frame(i)) for i in range(4)]
+    session = predictor.init_state([*images[:3], images[3].resize((20, 20))])
     predictor.add_new_points_or_box(session, 0, 1, **CLICK)
     with pytest.raises(ValueError, match="frame 3 is 20x20"):
         run(predictor, session)
     assert sorted(session.objects[1].bank.tracked) == [1, 2]
     assert isinstance(session.objects[1].bank, MemoryBank)
+
+
+# --- inference mode ---------------------------------------------------------------------------------------------------
+
+
+def track_four_frames(predictor, session) -> dict[int, torch.Tensor]:
+    """A click, a run, a correction, another object, a second run."""
+    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
+    run(predictor, session, max_frame_num_to_track=3)
+    predictor.add_new_points_or_box(session, 2, 1, points=[[5, 5]], labels=[0])
+    predictor.add_new_mask(session, 1, 2, frame(1)[..., 0] > 150)
+    return run(predictor, session, max_frame_num_to_track=3)
+
+
+@pytest.fixture(scope="module")
+def expected(model):
+    predictor = SAM2VideoPredictor(model, progress=False)
+    return track_four_frames(predictor, predictor.init_state([frame(i) for i in range(4)]))
+
+
+@pytest.mark.parametrize("built_inside", [True, False])
+@pytest.mark.parametrize("opened_inside", [True, False])
+@pytest.mark.parametrize("tracked_inside", [True, False])
+def test_inference_mode_changes_no_mask(expected, built_inside, opened_inside, tracked_inside):
+    with torch.inference_mode(built_inside):
+        predictor = SAM2VideoPredictor(small_model(), fill_hole_area=8, progress=False)
+    with torch.inference_mode(opened_inside):
+        session = predictor.init_state([frame(i) for i in range(4)])
+        predictor.add_new_points_or_box(session, 3, "other", **OTHER)
+        predictor.remove_object(session, "other")
+    with torch.inference_mode(tracked_inside):
+        masks = track_four_frames(predictor, session)
+    assert all(torch.equal(masks[index], expected[index]) for index in range(4))
+
+
+def test_a_session_can_be_tracked_inside_and_outside_inference_mode(predictor, expected):
+    session = predictor.init_state([frame(i) for i in range(4)])
+    with torch.inference_mode():
+        predictor.add_new_points_or_box(session, 0, 1, **CLICK)
+        run(predictor, session, max_frame_num_to_track=3)
+    predictor.add_new_points_or_box(session, 2, 1, points=[[5, 5]], labels=[0])
+    with torch.inference_mode():
+        predictor.add_new_mask(session, 1, 2, frame(1)[..., 0] > 150)
+    masks = run(predictor, session, max_frame_num_to_track=3)
+    assert all(torch.equal(masks[index], expected[index]) for index in range(4))
