@@ -27,13 +27,13 @@ class PeakMemory:
 
     device: "cuda" measures the GPU memory that torch has allocated, anything else the main memory of this process.
 
-    After the block, in bytes: `before`, in use at entry; `highest`, the peak; `bytes`, the difference.
+    After the block, in bytes: `before` was in use at entry, `highest` at the peak; `bytes` is the difference.
     """
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
-        self.on_gpu = torch.device(device).type == "cuda"
+        self.device = torch.device(device)
         self.before = self.highest = 0
-        self._thread: _Sampler | None = None
+        self._sampler: _Sampler | None = None
 
     @property
     def bytes(self) -> int:
@@ -41,28 +41,28 @@ class PeakMemory:
         return self.highest - self.before
 
     def __enter__(self) -> PeakMemory:
-        if self.on_gpu:
-            torch.cuda.reset_peak_memory_stats()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         elif not _reset_high_water_mark():
-            self._thread = _Sampler()
-            self._thread.start()
-        self.before = self.highest = memory_in_use("cuda" if self.on_gpu else "cpu")
+            self._sampler = _Sampler()
+            self._sampler.start()
+        self.before = self.highest = memory_in_use(self.device)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self.on_gpu:
-            highest = torch.cuda.max_memory_allocated()
-        elif self._thread is None:
-            highest = _high_water_mark()
+        if self.device.type == "cuda":
+            highest = torch.cuda.max_memory_allocated(self.device)
+        elif self._sampler is not None:
+            highest = self._sampler.stop()
         else:
-            highest = self._thread.stop()
+            highest = _high_water_mark()
         self.highest = max(self.before, highest)
 
 
 def memory_in_use(device: str | torch.device = "cpu") -> int:
     """Bytes that torch has allocated on the GPU, or the resident memory of this process."""
     if torch.device(device).type == "cuda":
-        return torch.cuda.memory_allocated()
+        return torch.cuda.memory_allocated(device)
     return psutil.Process().memory_info().rss
 
 

@@ -27,7 +27,7 @@ class JAndF(NamedTuple):
 
 
 class Click(NamedTuple):
-    """A simulated click: pixel (x, y) and label, 1 to add what is missing, 0 to remove what is too much."""
+    """A simulated click: pixel (x, y) and label, 1 to add missing pixels, 0 to remove superfluous ones."""
 
     x: int
     y: int

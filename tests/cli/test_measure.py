@@ -68,3 +68,8 @@ def test_a_missing_folder_is_named():
 def test_an_unknown_part_is_named():
     with pytest.raises(ValueError, match="parts has 'dance'"):
         run("benchmark", "--parts", "dance", "--random-weights", "--device", "cpu")
+
+
+def test_a_wrong_workload_is_named():
+    with pytest.raises(ValueError, match="workload has 'side'; known are photo_hw"):
+        run("benchmark", "--workload", "side=3", "--random-weights", "--device", "cpu")

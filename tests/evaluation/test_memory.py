@@ -45,3 +45,13 @@ def test_without_a_file_to_reset_the_mark_a_thread_measures(monkeypatch, tmp_pat
     with PeakMemory() as peak:
         np.ones(SIZE)
     assert peak.bytes > 120e6
+
+
+def test_on_a_gpu_torch_counts(monkeypatch):
+    in_use = {"now": 100, "peak": 100}
+    monkeypatch.setattr(memory.torch.cuda, "reset_peak_memory_stats", lambda device: in_use.update(peak=in_use["now"]))
+    monkeypatch.setattr(memory.torch.cuda, "memory_allocated", lambda device: in_use["now"])
+    monkeypatch.setattr(memory.torch.cuda, "max_memory_allocated", lambda device: in_use["peak"])
+    with PeakMemory("cuda:1") as peak:
+        in_use["peak"] = 350
+    assert (peak.before, peak.highest, peak.bytes) == (100, 350, 250)

@@ -71,8 +71,8 @@ def build_model(setting: Setting, weights: Path | None) -> Any:
 class PackageContestant:
     """A package with the official calling convention: Meta's, ours, or another checkout of ours.
 
-    make_generator: takes the options of SAM2AutomaticMaskGenerator. make_video_predictor: refuses weights that cannot
-    track. precision: the context in which everything runs.
+    make_generator: takes the options of SAM2AutomaticMaskGenerator. make_video_predictor: raises ValueError for weights
+    that cannot track. precision: the context in which every call runs.
     """
 
     predictor: Any

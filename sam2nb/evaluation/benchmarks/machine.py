@@ -1,4 +1,4 @@
-"""The machine and the software of a run, for whoever reads its numbers later."""
+"""The machine and the software of a run, for readers of its numbers."""
 
 from __future__ import annotations
 

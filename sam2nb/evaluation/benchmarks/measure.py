@@ -45,7 +45,7 @@ def serve(orders: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 class Bench:
-    """A contestant and the part it is working on.
+    """A contestant, and the part that it is working on.
 
     contestant: a name of `CONTESTANTS`. setting: a `Setting` as a dict. weights: a checkpoint file, None for random
     weights. folder: for files of its own.
@@ -97,22 +97,25 @@ class Bench:
         """Call a function and note the highest memory use."""
         with ExitStack() as stack:
             memory = stack.enter_context(PeakMemory())
-            gpu = stack.enter_context(PeakMemory("cuda")) if self._on_gpu else None
+            gpu = stack.enter_context(PeakMemory(self.setting.device)) if self._on_gpu else None
             result = function()
         self.peak = max(self.peak, memory.highest)
         self.peak_gpu = max(self.peak_gpu, gpu.highest if gpu else 0)
         return result
 
     def _timed(self, function: Callable[[], Step | None]) -> tuple[Step | None, float, float]:
-        synchronize = torch.cuda.synchronize if self._on_gpu else lambda: None
-        synchronize()
+        self._synchronize()
         start, cpu_start = time.perf_counter(), time.process_time()
         result = function()
-        synchronize()
+        self._synchronize()
         return result, time.perf_counter() - start, time.process_time() - cpu_start
+
+    def _synchronize(self) -> None:
+        if self._on_gpu:
+            torch.cuda.synchronize(self.setting.device)
 
 
 def _as_masks(step: Step) -> np.ndarray:
-    """Logits or booleans of any leading dimensions -> (N, H, W) bool"""
+    """Logits or booleans, (…, H, W) -> (N, H, W) bool"""
     masks = torch.as_tensor(step.masks) > 0
     return masks.flatten(0, -3).cpu().numpy()

@@ -16,14 +16,14 @@ from sam2nb.evaluation.benchmarks.setting import Workload
 
 CLICKS = 5
 FULL_MEMORY = 7  # frames after the prompted one until six tracked memories exist
-STREAM_START = 50  # frames after which the memory of a stream has stopped growing
+STREAM_START = 50  # frames after which a stream needs no more memory
 GPU_BUDGET = 4e9  # bytes
-SIDES = (1000, 1500, 2000, 3000, 4000, 6000, 8000, 12000, 16000)
+LARGEST_SIDES = (1000, 1500, 2000, 3000, 4000, 6000, 8000, 12000, 16000)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A part as one contestant gets it. folder: for files of its own; repeats: timed steps after the warm-up."""
+    """A part as one contestant gets it. folder: for its files; repeats: the number of timed steps after the warm-up."""
 
     workload: Workload
     folder: Path
@@ -33,7 +33,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Step:
-    """The result of one step. masks: logits or booleans, to compare with others; state: kept until memory is read."""
+    """The result of one step. masks: logits or booleans, to be compared; state: kept until memory has been measured."""
 
     masks: Any = None
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Step:
 class Part(NamedTuple):
     """A part of the benchmark.
 
-    start: yields None once when everything is prepared, then after every step; a part that ends early is over.
+    start: a generator that yields None after its preparation, then a `Step` after every step.
     calls: computations in one step, by which its seconds are divided. counted: its name ends with a number of objects.
     """
 
@@ -61,8 +61,8 @@ def find_part(name: str) -> tuple[Part, int]:
     stem, digits = re.fullmatch(r"(.*?)(\d*)", name, re.DOTALL).groups()
     part = PARTS.get(stem)
     if part is None or part.counted != bool(digits) or digits == "0":
-        known = [f"{known}N" if part.counted else known for known, part in PARTS.items()]
-        raise ValueError(f"parts has {name!r}; known are {', '.join(known)} (with a number of objects for N)")
+        known = ", ".join(f"{key}N" if value.counted else key for key, value in PARTS.items())
+        raise ValueError(f"parts has {name!r}; known are {known} (N: a number of objects)")
     return part, int(digits or 1)
 
 
@@ -90,19 +90,15 @@ def _click(contestant: Contestant, task: Task) -> Iterator[Step | None]:
         yield Step(masks)
 
 
-def _everything(contestant: Contestant, task: Task) -> Iterator[Step | None]:
-    return _segment(contestant, task, unfiltered=False)
-
-
-def _everything_unfiltered(contestant: Contestant, task: Task) -> Iterator[Step | None]:
-    return _segment(contestant, task, unfiltered=True)
-
-
-def _segment(contestant: Contestant, task: Task, unfiltered: bool) -> Iterator[Step | None]:
+def _everything(contestant: Contestant, task: Task, unfiltered: bool = False) -> Iterator[Step | None]:
     image, segment = photo(task.workload), contestant.everything(task.workload, unfiltered)
     yield None
     while True:
         yield Step(figures={"masks": segment(image)})
+
+
+def _unfiltered(contestant: Contestant, task: Task) -> Iterator[Step | None]:
+    return _everything(contestant, task, unfiltered=True)
 
 
 def _largest(contestant: Contestant, task: Task) -> Iterator[Step | None]:
@@ -113,12 +109,13 @@ def _largest(contestant: Contestant, task: Task) -> Iterator[Step | None]:
     torch.cuda.set_per_process_memory_fraction(GPU_BUDGET / torch.cuda.get_device_properties(0).total_memory)
     fits = 0
     try:
-        for side in SIDES:
+        for side in LARGEST_SIDES:
             segment(photo(replace(task.workload, photo_hw=(side, side))))
             fits = side
     except torch.cuda.OutOfMemoryError:
         torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(1.0)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
     yield Step(figures={"largest_side": fits})
 
 
@@ -133,7 +130,7 @@ def _track(contestant: Contestant, task: Task) -> Iterator[Step | None]:
 
 
 def _folder(contestant: Contestant, task: Task) -> Iterator[Step | None]:
-    for _ in range(2):  # what a first video loads and keeps is not the cost of this one
+    for _ in range(2):  # the first video of a process also loads decoders and fills caches
         contestant.open(write_clip(task.folder / "first", task.workload, 1))
     clip = write_clip(task.folder / "frames", task.workload, task.workload.frames)
     yield None
@@ -155,9 +152,7 @@ PARTS: Mapping[str, Part] = {
     "encode": Part("`set_image` of a photograph, from a uint8 array to features", _encode),
     "click": Part("one click to three masks at the size of the photograph, features given", _click, calls=CLICKS),
     "everything": Part("the automatic mask generator on the photograph", _everything),
-    "everything_unfiltered": Part(
-        "the same with open thresholds: every mask survives the filters", _everything_unfiltered
-    ),
+    "everything_unfiltered": Part("the same with both thresholds at 0, so that every mask is kept", _unfiltered),
     "largest": Part("GPU only, not timed: the side of the largest square photograph within 4 GB", _largest),
     "track": Part(
         "one frame of a clip with N objects, encoding included, once the memory is full", _track, counted=True

@@ -1,6 +1,7 @@
-"""The steps of every part, on a contestant that only counts its calls."""
+"""The steps of every part, on a contestant that only records its calls."""
 
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sam2nb.evaluation.benchmarks.setting import Workload
 WORKLOAD = Workload(photo_hw=(30, 40), clip_hw=(48, 300), frames=4)
 
 
-class Counting:
+class Recording:
     """Records the calls of a part."""
 
     def __init__(self):
@@ -27,7 +28,11 @@ class Counting:
 
     def everything(self, workload, unfiltered):
         self.calls.append(("everything", unfiltered))
-        return lambda image: self.calls.append(("segment", image.shape)) or 5
+        return lambda image: self.segment(image)
+
+    def segment(self, image):
+        self.calls.append(("segment", image.shape))
+        return 5
 
     def open(self, clip):
         self.calls.append(("open", len(list(clip.iterdir()))))
@@ -48,7 +53,7 @@ def start(tmp_path):
     """Prepare a part: the contestant, and the iterator over the steps that follow."""
 
     def begin(name, repeats=2):
-        contestant = Counting()
+        contestant = Recording()
         part, objects = find_part(name)
         steps = part.start(contestant, Task(WORKLOAD, tmp_path, repeats, objects))
         assert next(steps) is None
@@ -103,6 +108,23 @@ def test_largest_needs_a_gpu(start, monkeypatch):
     monkeypatch.setattr(parts.torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="largest needs a GPU"):
         start("largest")
+
+
+def test_largest_is_the_last_side_within_the_budget_which_is_lifted_afterwards(start, monkeypatch):
+    fractions = []
+    monkeypatch.setattr(parts.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(parts.torch.cuda, "set_per_process_memory_fraction", fractions.append)
+    monkeypatch.setattr(parts.torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=16e9))
+    monkeypatch.setattr(parts, "LARGEST_SIDES", (10, 20, 30, 40))
+    contestant, steps = start("largest")
+
+    def out_of_memory_beyond_20(image):
+        if len(image) > 20:
+            raise parts.torch.cuda.OutOfMemoryError("too large")
+
+    contestant.segment = out_of_memory_beyond_20
+    assert [step.figures for step in steps] == [{"largest_side": 20}]
+    assert fractions == [0.25, 1.0]
 
 
 def test_a_number_of_objects_is_part_of_the_name():

@@ -1,4 +1,4 @@
-"""Contestants by name or folder, and what is reported of a process that ends."""
+"""Contestants by name or folder, and the report of a process that ends."""
 
 import pytest
 
