@@ -48,7 +48,7 @@ def open_images(path: str | Path | None = None, *, min_area: float = 0) -> Label
     if root.suffix.lower() == ".json":
         return open_coco(root, min_area)
     if root.is_file():
-        raise ValueError(f"path={str(root)!r} is a single file; expected a folder of images with masks or a COCO .json")
+        raise ValueError(f"path must be a folder of images with masks or a COCO .json, got the file {str(root)!r}")
     return _image_folder(root, min_area)
 
 
@@ -173,5 +173,5 @@ def _sample(kind: str) -> Path:
 def _existing(path: str | Path) -> Path:
     path = Path(path).expanduser()
     if not path.exists():
-        raise ValueError(f"path={str(path)!r} does not exist")
+        raise ValueError(f"path {str(path)!r} does not exist")
     return path

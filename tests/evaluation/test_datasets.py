@@ -70,6 +70,9 @@ def test_empty_and_absent_folders_raise_clear_errors(tmp_path):
         open_clips(tmp_path)
     with pytest.raises(ValueError, match="does not exist"):
         open_images(tmp_path / "nowhere")
+    save_image(tmp_path / "single.jpg")
+    with pytest.raises(ValueError, match="path must be a folder of images with masks or a COCO .json, got the file"):
+        open_images(tmp_path / "single.jpg")
 
 
 def test_coco_polygons_and_run_lengths_are_read_without_crowds_and_small_objects(tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sam2nb.evaluation.benchmarks.contestants import CONTESTANTS
 from sam2nb.evaluation.benchmarks.parts import Step, Task, find_part
@@ -115,7 +116,7 @@ class Bench:
             torch.cuda.synchronize(self.setting.device)
 
 
-def _as_masks(step: Step) -> np.ndarray:
+def _as_masks(step: Step) -> NDArray[np.bool_]:
     """Logits or booleans, (…, H, W) -> (N, H, W) bool"""
     masks = torch.as_tensor(step.masks) > 0
     return masks.flatten(0, -3).cpu().numpy()
