@@ -1,7 +1,7 @@
-"""Tracked masks out: a video with the masks drawn in, DAVIS palette pictures, COCO run lengths.
+"""Write tracked masks as an overlay video, DAVIS palette images or COCO run lengths.
 
-Each writer takes one `FrameResult` after the other, so that a long video needs no more memory than a short one. Close
-those that have a `close`, or use `contextlib.closing`.
+Each writer takes one `FrameResult` after the other, so a long video needs no more memory than a short one. Close those
+that have a `close`, or use `contextlib.closing`.
 """
 
 from __future__ import annotations
@@ -21,35 +21,36 @@ from sam2nb.media.video_writer import VideoWriter
 from sam2nb.plotting import draw_masks
 from sam2nb.predict.video.session import FrameResult, ObjectId
 
-LABELS = range(1, 255)  # of a palette picture; 0 is the background, 255 means "unknown" in DAVIS
+LABELS = range(1, 255)  # of a palette image; 0 is the background, 255 means "unknown" in DAVIS
 
 
 class OverlayWriter:
-    """A video in which every object lies under its colour; the colour of an id never changes.
+    """A video with the masks painted on its frames; the colour of an object never changes.
 
     path: .mp4, .mov, .mkv or .webm. fps: frames per second.
     """
 
-    def __init__(self, path: str | Path, fps: float = 25.0, opacity: float = 0.5) -> None:
+    def __init__(self, path: str | Path, fps: float = 25.0) -> None:
         self._video = VideoWriter(path, fps)
-        self._opacity = opacity
         self._colors: dict[ObjectId, int] = {}
 
     def add(self, rgb: np.ndarray, result: FrameResult) -> None:
-        """rgb: (H, W, 3) uint8, the frame that the result is about"""
+        """Append a frame. rgb: (H, W, 3) uint8, the frame that the result belongs to."""
         colors = [self._colors.setdefault(obj_id, len(self._colors)) for obj_id in result.obj_ids]
-        masks = _inside(result)
-        self._video.add(draw_masks(rgb, masks, colors=colors, opacity=self._opacity) if len(masks) else rgb)
+        self._video.add(draw_masks(rgb, _inside(result), colors=colors))
 
     def close(self) -> None:
+        """Finish the file."""
         self._video.close()
 
 
 class PaletteWriter:
-    """One palette PNG per frame, as in DAVIS: the pixel's value is the object, 0 the background.
+    """One palette PNG per frame, as in DAVIS: the value of a pixel is its object, 0 the background.
 
-    Integer ids from 1 to 254 stand for themselves, others get the next free value; `labels` tells which. Where
+    Integer ids from 1 to 254 are their own value, others get the next free one; `labels` maps ids to values. Where
     objects overlap, the highest logit wins.
+
+    folder: is made if it does not exist.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -58,10 +59,11 @@ class PaletteWriter:
         self.labels: dict[ObjectId, int] = {}
 
     def add(self, result: FrameResult) -> Path:
+        """Write the file of one frame and return its path. Raises ValueError for more than 254 objects."""
         path = self.folder / f"{result.frame_idx:05d}.png"
-        picture = Image.fromarray(self._label_map(result), mode="P")
-        picture.putpalette(davis_palette().reshape(-1).tolist())
-        picture.save(path)
+        image = Image.fromarray(self._label_map(result), mode="P")
+        image.putpalette(davis_palette().reshape(-1).tolist())
+        image.save(path)
         return path
 
     def _label_map(self, result: FrameResult) -> np.ndarray:
@@ -75,16 +77,16 @@ class PaletteWriter:
         if obj_id not in self.labels:
             free = [label for label in LABELS if label not in self.labels.values()]
             if not free:
-                raise ValueError(f"a palette picture holds {len(LABELS)} objects at most")
-            stands_for_itself = isinstance(obj_id, (int, np.integer)) and obj_id in free
-            self.labels[obj_id] = int(obj_id) if stands_for_itself else free[0]
+                raise ValueError(f"a palette image can hold {len(LABELS)} objects at most")
+            is_free_value = isinstance(obj_id, (int, np.integer)) and obj_id in free
+            self.labels[obj_id] = int(obj_id) if is_free_value else free[0]
         return self.labels[obj_id]
 
 
 class RleWriter:
-    """A COCO json: one annotation per object and frame with run lengths, box and area; `track_id` tells the object.
+    """A COCO file with one annotation per object and frame: run lengths, box, area, and `track_id` for the object.
 
-    pycocotools reads it; the frame is the image, with the frame's number as its id.
+    Every frame is an image whose id is the frame's number. pycocotools reads the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -93,6 +95,7 @@ class RleWriter:
         self._annotations: list[dict[str, Any]] = []
 
     def add(self, result: FrameResult) -> None:
+        """Collect the annotations of one frame; an object that is absent has none."""
         height, width = result.masks.shape[-2:]
         frame = int(result.frame_idx)
         self._images.append({"id": frame, "file_name": f"{frame:05d}", "height": height, "width": width})
@@ -115,6 +118,7 @@ class RleWriter:
             )
 
     def close(self) -> None:
+        """Write the file."""
         record = {
             "images": self._images,
             "annotations": self._annotations,
@@ -133,17 +137,20 @@ def save_tracks(
     rle: str | Path | None = None,
     fps: float = 25.0,
 ) -> int:
-    """Write results as they come, for example straight from `propagate_in_video`; -> how many frames there were.
+    """Write results as they come, for example straight from `propagate_in_video`. -> the number of frames
 
-    frames: `session.frames`, needed for `video`. video: an overlay video's path; masks: a folder for palette PNGs;
-    rle: a .json. What was written before an error stays readable.
+    frames: `session.frames`, needed for `video`. video: the path of an overlay video; masks: a folder for palette PNGs;
+    rle: the path of a .json; fps: frames per second of the video. After an error, the frames written before it can be
+    read.
+
+    Raises ValueError for a video without frames, and what the writers raise.
     """
     if video is not None and frames is None:
         raise ValueError("frames are needed to draw a video: pass session.frames")
     count = 0
-    with ExitStack() as at_the_end:
-        overlay = at_the_end.enter_context(closing(OverlayWriter(video, fps))) if video else None
-        runs = at_the_end.enter_context(closing(RleWriter(rle))) if rle else None
+    with ExitStack() as stack:
+        overlay = stack.enter_context(closing(OverlayWriter(video, fps))) if video else None
+        runs = stack.enter_context(closing(RleWriter(rle))) if rle else None
         palette = PaletteWriter(masks) if masks else None
         for result in results:
             if overlay:
@@ -157,7 +164,7 @@ def save_tracks(
 
 
 def davis_palette() -> np.ndarray:
-    """The colours of DAVIS and PASCAL VOC, in which neighbouring labels differ most: (256, 3) uint8"""
+    """The colours of DAVIS and PASCAL VOC, which set neighbouring labels far apart: (256, 3) uint8"""
     palette = np.zeros((256, 3), np.uint8)
     labels = np.arange(256)
     for bit in range(8):  # three bits of the label set one bit of red, green and blue, highest first
@@ -167,5 +174,5 @@ def davis_palette() -> np.ndarray:
 
 
 def _inside(result: FrameResult) -> np.ndarray:
-    """-> (N, H, W) bool"""
+    """The masks as booleans: -> (N, H, W)"""
     return (result.masks[:, 0] > 0).cpu().numpy()

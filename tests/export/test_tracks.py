@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
-from sam2nb.export.tracks import OverlayWriter, PaletteWriter, RleWriter, davis_palette, save_tracks
+from sam2nb.export.tracks import OverlayWriter, PaletteWriter, davis_palette, save_tracks
 from sam2nb.media.video import open_frames
-from sam2nb.predict.video.predictor import FrameResult
+from sam2nb.predict.video.session import FrameResult
 from tests.predict.video.clips import SIZE_HW, frame
 
 
@@ -41,18 +41,18 @@ def test_an_object_keeps_its_colour_when_others_go(tmp_path):
     assert len(open_frames(tmp_path / "out.mp4")) == 3
 
 
-def test_palette_pictures_are_in_the_form_of_davis(tmp_path):
+def test_palette_images_have_the_form_of_davis(tmp_path):
     writer = PaletteWriter(tmp_path / "masks")
     path = writer.add(result(3, (7, "dog")))
-    picture = Image.open(path)
-    assert path.name == "00003.png" and picture.mode == "P"
-    values = np.asarray(picture)
+    image = Image.open(path)
+    assert path.name == "00003.png" and image.mode == "P"
+    values = np.asarray(image)
     assert writer.labels == {7: 7, "dog": 1}
     assert values[6, 20] == 7 and values[15, 20] == 1 and values[39, 0] == 0  # the higher logit wins
-    assert picture.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+    assert image.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
 
 
-def test_the_palette_is_that_of_davis():
+def test_the_palette_is_the_one_of_davis():
     palette = davis_palette()
     assert palette[:6].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128], [128, 0, 128]]
     assert palette[255].tolist() == [224, 224, 192]
@@ -76,7 +76,7 @@ def test_run_lengths_are_read_by_pycocotools(tmp_path):
     assert annotations[1]["bbox"] == [10, 13, 20, 15]
 
 
-def test_nothing_is_lost_when_tracking_breaks_off(tmp_path):
+def test_frames_written_before_an_error_can_be_read(tmp_path):
     def breaking():
         yield result(0)
         raise RuntimeError("the video broke")
@@ -91,19 +91,8 @@ def test_nothing_is_lost_when_tracking_breaks_off(tmp_path):
 def test_a_video_needs_frames(tmp_path):
     with pytest.raises(ValueError, match="session.frames"):
         save_tracks([], video=tmp_path / "a.mp4")
-    with RleWriterAt(tmp_path) as path:
-        assert json.loads(path.read_text())["annotations"] == []
 
 
-class RleWriterAt:
-    """A file of run lengths without any."""
-
-    def __init__(self, folder):
-        self.path = folder / "empty.json"
-
-    def __enter__(self):
-        RleWriter(self.path).close()
-        return self.path
-
-    def __exit__(self, *_):
-        return False
+def test_a_file_of_run_lengths_may_be_empty(tmp_path):
+    assert save_tracks([], rle=tmp_path / "empty.json") == 0
+    assert json.loads((tmp_path / "empty.json").read_text())["annotations"] == []
