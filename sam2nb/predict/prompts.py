@@ -1,4 +1,4 @@
-"""What a user says, checked and put into the model's coordinates."""
+"""Validate prompts and convert them to the model's coordinates."""
 
 from __future__ import annotations
 
@@ -29,42 +29,31 @@ def make_prompts(
     mask_input: ArrayLike | None = None,
     normalize_coords: bool = True,
 ) -> Prompts:
-    """Check a user's prompts and join them: box corners become points that stand before the others.
+    """Validate a user's prompts and join them; the corners of a box become points before the others.
 
     point_coords: (N, 2) for one object or (B, N, 2), (x, y) in pixels of the image of size_hw, or in 0..1 with
-    normalize_coords=False; point_labels: (N,) or (B, N), 1 include, 0 exclude; box: (4,), (B, 4) as x1, y1, x2, y2;
-    mask_input: (1, 4h, 4w) or (B, 1, 4h, 4w) logits of an earlier answer.
+    normalize_coords=False; point_labels: (N,) or (B, N), 1 include, 0 exclude, -1 padding; box: (4,) or (B, 4) as x1,
+    y1, x2, y2; mask_input: (1, 4h, 4w) or (B, 1, 4h, 4w), logits of an earlier prediction.
 
-    Raises ValueError that names the argument, what came and what would be right.
+    Raises ValueError that names the argument, its value, and what would be right.
     """
-    scale = _scale(size_hw, image_size, normalize_coords)
     points, labels = _check_points(point_coords, point_labels)
-    corners = _check_boxes(box)
-    if points is not None and corners is not None and len(points) != len(corners):
-        raise ValueError(
-            f"point_coords are for {len(points)} objects, box for {len(corners)}: give as many boxes as sets of points"
-        )
-    if corners is not None:
-        corner_labels = np.tile(np.array(BOX_CORNER_LABELS, np.int32), (len(corners), 1))
-        points = corners if points is None else np.concatenate((corners, points), axis=1)
-        labels = corner_labels if labels is None else np.concatenate((corner_labels, labels), axis=1)
+    points, labels = _join_boxes(points, labels, _check_boxes(box))
     masks = _check_mask(mask_input, image_size // MASK_STRIDE)
+    if masks is not None:
+        masks = masks.to(device)
     if points is None:
-        return Prompts(masks=None if masks is None else masks.to(device))
+        return Prompts(masks=masks)
     if masks is not None and len(masks) not in (1, len(points)):
         raise ValueError(f"mask_input is for {len(masks)} objects, the other prompts for {len(points)}")
-    _warn_outside(points, labels, size_hw if normalize_coords else (1, 1))
-    scaled = torch.as_tensor(points * scale, dtype=torch.float32, device=device)
-    return Prompts(
-        points=scaled,
-        labels=torch.as_tensor(labels, dtype=torch.int32, device=device),
-        masks=None if masks is None else masks.to(device).expand(len(points), -1, -1, -1),
-    )
-
-
-def _scale(size_hw: tuple[int, int], image_size: int, normalize_coords: bool) -> np.ndarray:
     height, width = size_hw if normalize_coords else (1, 1)
-    return np.array([image_size / width, image_size / height], dtype=np.float64)
+    _warn_outside(points, labels, (height, width))
+    scale = np.array([image_size / width, image_size / height], dtype=np.float64)
+    return Prompts(
+        points=torch.as_tensor(points * scale, dtype=torch.float32, device=device),
+        labels=torch.as_tensor(labels, dtype=torch.int32, device=device),
+        masks=None if masks is None else masks.expand(len(points), -1, -1, -1),
+    )
 
 
 def _numbers(name: str, values: ArrayLike, shape_text: str) -> np.ndarray:
@@ -80,24 +69,25 @@ def _numbers(name: str, values: ArrayLike, shape_text: str) -> np.ndarray:
 
 
 def _check_points(coords: ArrayLike | None, labels: ArrayLike | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """-> (B, N, 2) points, (B, N) labels"""
     if coords is None and labels is None:
         return None, None
     if coords is None or labels is None:
         missing = "point_coords" if coords is None else "point_labels"
         raise ValueError(f"{missing} is missing: every point needs a label, 1 to include and 0 to exclude")
     points = _numbers("point_coords", coords, "(N, 2) or (B, N, 2)")
-    kinds = _numbers("point_labels", labels, "(N,) or (B, N)")
+    values = _numbers("point_labels", labels, "(N,) or (B, N)")
     if points.ndim not in (2, 3) or points.shape[-1] != 2 or points.shape[-2] == 0 or points.shape[0] == 0:
         raise ValueError(f"point_coords must have shape (N, 2) or (B, N, 2), got {points.shape}")
-    if kinds.shape != points.shape[:-1]:
-        raise ValueError(f"point_labels must have shape {points.shape[:-1]}, one per point, got {kinds.shape}")
-    if not np.isin(kinds, POINT_LABELS).all():
+    if values.shape != points.shape[:-1]:
+        raise ValueError(f"point_labels must have shape {points.shape[:-1]}, one per point, got {values.shape}")
+    if not np.isin(values, POINT_LABELS).all():
         raise ValueError(
-            f"point_labels must be 1 (include), 0 (exclude) or -1 (padding), got {np.unique(kinds).tolist()}"
+            f"point_labels must be 1 (include), 0 (exclude) or -1 (padding), got {np.unique(values).tolist()}"
         )
     if points.ndim == 2:
-        points, kinds = points[None], kinds[None]
-    return points, kinds.astype(np.int32)
+        points, values = points[None], values[None]
+    return points, values.astype(np.int32)
 
 
 def _check_boxes(box: ArrayLike | None) -> np.ndarray | None:
@@ -106,7 +96,7 @@ def _check_boxes(box: ArrayLike | None) -> np.ndarray | None:
         return None
     boxes = _numbers("box", box, "(4,) or (B, 4)")
     if boxes.ndim == 3 and boxes.shape[1] == 1:
-        boxes = boxes[:, 0]  # (B, 1, 4), as some callers hold one box per object
+        boxes = boxes[:, 0]  # (B, 1, 4), a box per object as some callers keep them
     if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4 or boxes.size == 0:
         raise ValueError(f"box must have shape (4,) or (B, 4) as x1, y1, x2, y2, got {boxes.shape}")
     boxes = boxes.reshape(-1, 4)
@@ -114,6 +104,22 @@ def _check_boxes(box: ArrayLike | None) -> np.ndarray | None:
     if wrong.any():
         raise ValueError(f"box must have x1 < x2 and y1 < y2, got {boxes[wrong][0].tolist()}")
     return boxes.reshape(-1, 2, 2)
+
+
+def _join_boxes(
+    points: np.ndarray | None, labels: np.ndarray | None, corners: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Put the two corners of each object's box before its points: -> (B, N, 2) points, (B, N) labels"""
+    if corners is None:
+        return points, labels
+    corner_labels = np.tile(np.array(BOX_CORNER_LABELS, np.int32), (len(corners), 1))
+    if points is None:
+        return corners, corner_labels
+    if len(points) != len(corners):
+        raise ValueError(
+            f"point_coords are for {len(points)} objects, box for {len(corners)}: give as many boxes as sets of points"
+        )
+    return np.concatenate((corners, points), axis=1), np.concatenate((corner_labels, labels), axis=1)
 
 
 def _check_mask(mask_input: ArrayLike | None, side: int) -> Tensor | None:
@@ -127,8 +133,8 @@ def _check_mask(mask_input: ArrayLike | None, side: int) -> Tensor | None:
         masks = masks[None] if len(masks) == 1 else masks[:, None]
     if masks.ndim != 4 or masks.shape[1:] != (1, side, side):
         raise ValueError(
-            f"mask_input must be the logits of an earlier answer, shape (1, {side}, {side}), got {tuple(masks.shape)}; "
-            "of several answers choose one, logits[best][None]"
+            f"mask_input must be logits of an earlier prediction, shape (1, {side}, {side}), got {tuple(masks.shape)}; "
+            "choose one of several masks with logits[best][None]"
         )
     if not torch.isfinite(masks).all():
         raise ValueError("mask_input holds NaN or infinite values")
@@ -141,7 +147,7 @@ def _warn_outside(points: np.ndarray, labels: np.ndarray, size_hw: tuple[int, in
     outside = ((x < 0) | (y < 0) | (x > width) | (y > height)) & (labels != PADDING_LABEL)
     if outside.any():
         log.warning(
-            "%d coordinates lie outside the image of %gx%g (width x height), the first is %s; they are used as given",
+            "%d coordinates are outside the image of %gx%g (width x height), the first is %s; they are used as given",
             int(outside.sum()),
             width,
             height,

@@ -1,4 +1,4 @@
-"""Streams: frames come one by one, memory stays, the result is that of a clip."""
+"""Streams: frames come one by one, memory stays constant, the masks are those of a clip."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tests.predict.video.clips import CLICK, OTHER, SIZE_HW, frame
 LONG = 40
 
 
-def test_a_stream_gives_what_a_clip_gives(predictor):
+def test_a_stream_gives_the_masks_of_a_clip(predictor):
     frames = [frame(i) for i in range(20)]
     session = predictor.init_state(frames)
     predictor.add_new_points_or_box(session, 0, 1, **CLICK)
@@ -25,22 +25,22 @@ def test_a_stream_gives_what_a_clip_gives(predictor):
             assert obj_ids == [1] and torch.equal(masks, clip[frame_idx])
 
 
-def test_prompts_corrections_and_new_objects_come_at_any_time(predictor):
+def test_prompts_corrections_and_new_objects_may_come_at_any_time(predictor):
     frames = [frame(i) for i in range(20)]
     session = predictor.init_state(frames)
     predictor.add_new_points_or_box(session, 0, 1, **CLICK)
     list(predictor.propagate_in_video(session, max_frame_num_to_track=6))
-    said = predictor.add_new_points_or_box(session, 6, 1, **OTHER).masks
+    corrected = predictor.add_new_points_or_box(session, 6, 1, **OTHER).masks
     predictor.add_new_mask(session, 6, 2, frame(6)[..., 0] > 150)
     clip = {result.frame_idx: result.masks for result in predictor.propagate_in_video(session, start_frame_idx=6)}
 
     stream = predictor.stream()
-    for index, picture in enumerate(frames):
-        result = stream.push(picture)
+    for index, rgb in enumerate(frames):
+        result = stream.push(rgb)
         if index == 0:
             stream.add_new_points_or_box(1, **CLICK)
         elif index == 6:
-            assert torch.equal(stream.add_new_points_or_box(1, **OTHER).masks, said)
+            assert torch.equal(stream.add_new_points_or_box(1, **OTHER).masks, corrected)
             stream.add_new_mask(2, frame(6)[..., 0] > 150)
         elif index > 6:
             assert torch.equal(result.masks, clip[index])
@@ -48,7 +48,7 @@ def test_prompts_corrections_and_new_objects_come_at_any_time(predictor):
     assert len(stream.push(frames[0]).masks) == 1
 
 
-def test_an_endless_stream_keeps_a_constant_amount(predictor):
+def test_an_endless_stream_keeps_a_constant_number_of_memories(predictor):
     stream = predictor.stream(max_prompted=3)
     sizes = []
     for index in range(LONG):
@@ -59,11 +59,11 @@ def test_an_endless_stream_keeps_a_constant_amount(predictor):
         kept = len(track.bank.prompted) + len(track.bank.tracked)
         sizes.append((kept, len(track.directions), len(track.prompts)))
     assert sizes[-1][0] <= 3 + 16 and max(s[1] for s in sizes) <= 2
-    assert max(s[2] for s in sizes) <= 6, "said long ago and forgotten"
+    assert max(s[2] for s in sizes) <= 6, "old prompts are forgotten"
     assert min(track.bank.tracked) >= LONG - 17
 
 
-def test_a_forgetful_stream_gives_what_one_that_keeps_all_gives(predictor, monkeypatch):
+def test_forgetting_changes_no_mask(predictor, monkeypatch):
     def play():
         stream, masks = predictor.stream(max_prompted=2), []
         for index in range(30):
@@ -105,6 +105,31 @@ def test_a_stream_without_frames_must_be_pushed(predictor):
         predictor.stream(max_prompted=1)
 
 
-def test_a_camera_is_a_stream(predictor, monkeypatch):
+def test_a_camera_can_be_tracked(predictor, monkeypatch):
     monkeypatch.setattr(video.cv2, "VideoCapture", Camera)
     assert [result.frame_idx for result in predictor.stream(0)] == [0, 1, 2]
+
+
+def test_clicks_are_added_to_earlier_ones_on_the_same_frame(predictor):
+    stream = predictor.stream()
+    stream.push(frame(0))
+    stream.add_new_points_or_box(1, **CLICK)
+    stream.add_new_points_or_box(1, **OTHER, clear_old_points=False)
+    assert stream.session.objects[1].prompts[0].points.shape == (1, 2, 2)
+
+
+def test_an_object_whose_prompts_were_cleared_is_named(predictor):
+    stream = predictor.stream()
+    stream.push(frame(0))
+    stream.add_new_points_or_box("cat", **CLICK)
+    predictor.clear_all_prompts_in_frame(stream.session, 0, "cat")
+    with pytest.raises(RuntimeError, match="'cat' has no prompt"):
+        stream.push(frame(1))
+    assert stream.frame_idx == 0
+
+
+def test_an_unknown_object_cannot_be_removed(predictor):
+    stream = predictor.stream()
+    stream.push(frame(0))
+    with pytest.raises(ValueError, match="'cat' is unknown"):
+        stream.remove_object("cat")

@@ -1,0 +1,42 @@
+"""Prompts in the model's coordinates. What is refused is tested with the image predictor, where users meet it."""
+
+import logging
+
+import numpy as np
+import torch
+
+from sam2nb.predict.prompts import make_prompts
+
+FRAME = {"size_hw": (100, 200), "image_size": 64, "device": torch.device("cpu")}
+
+
+def test_both_sides_are_scaled_to_the_model_s_input():
+    prompts = make_prompts(**FRAME, point_coords=[[200, 100], [100, 25]], point_labels=[1, 0])
+    assert prompts.points.tolist() == [[[64, 64], [32, 16]]] and prompts.labels.tolist() == [[1, 0]]
+
+
+def test_coordinates_in_0_to_1_do_not_depend_on_the_image_s_size():
+    prompts = make_prompts(**FRAME, point_coords=[[0.5, 0.25]], point_labels=[1], normalize_coords=False)
+    assert prompts.points.tolist() == [[[32, 16]]]
+
+
+def test_box_corners_come_first_with_labels_of_their_own():
+    prompts = make_prompts(**FRAME, point_coords=[[100, 50]], point_labels=[0], box=[0, 0, 200, 100])
+    assert prompts.points.tolist() == [[[0, 0], [64, 64], [32, 32]]] and prompts.labels.tolist() == [[2, 3, 0]]
+
+
+def test_one_mask_serves_all_objects():
+    prompts = make_prompts(**FRAME, box=[[0, 0, 9, 9], [5, 5, 20, 20]], mask_input=np.zeros((1, 16, 16)))
+    assert prompts.masks.shape == (2, 1, 16, 16)
+
+
+def test_a_mask_alone_is_a_prompt():
+    prompts = make_prompts(**FRAME, mask_input=np.zeros((16, 16)))
+    assert prompts.points is None and prompts.masks.shape == (1, 1, 16, 16)
+
+
+def test_points_outside_the_image_are_used_with_a_warning(caplog):
+    with caplog.at_level(logging.WARNING):
+        prompts = make_prompts(**FRAME, point_coords=[[300, 50], [-1, -1]], point_labels=[1, -1])
+    assert prompts.points[0, 0].tolist() == [96, 32]
+    assert "1 coordinates are outside the image of 200x100" in caplog.text, "padding points may be anywhere"
