@@ -13,12 +13,16 @@ BOX = [72, 105, 285, 282]  # x1, y1, x2, y2 in pixels of the video
 
 predictor = SAM2VideoPredictor(load_model("sam2nb_nano"))
 session = predictor.init_state(ROOT / "data/clips/big_buck_bunny.mp4")
-_, _, masks = predictor.add_new_points_or_box(session, frame_idx=0, obj_id=1, box=BOX)
-print(f"frame 0: {(masks[0] > 0).sum():,} pixels")  # masks are logits: positive inside
+predictor.add_new_points_or_box(session, frame_idx=0, obj_id=1, box=BOX)
 
-# the results are written as they come, so that a long video needs no more memory than a short one
-results = predictor.propagate_in_video(session)
-count = save_tracks(results, session.frames, video=OUT, rle=OUT.with_suffix(".json"), fps=session.frames.fps)
-last = predictor.tracker.result(session, count - 1)
-print(f"frame {count - 1}: {(last.masks[0] > 0).sum():,} pixels")
+
+def results():
+    """Results one by one, so that a long video needs no more memory than a short one."""
+    for result in predictor.propagate_in_video(session):
+        if result.frame_idx % 10 == 0:
+            print(f"frame {result.frame_idx}: {(result.masks[0] > 0).sum():,} pixels")  # logits: positive inside
+        yield result
+
+
+save_tracks(results(), session.frames, video=OUT, rle=OUT.with_suffix(".json"), fps=session.frames.fps)
 print(OUT, OUT.with_suffix(".json"), sep="\n")

@@ -21,8 +21,7 @@ NOT_YET = {  # modules whose first sentence is to be shortened
     "sam2nb/predict/everything/records.py",
     "sam2nb/predict/image.py",
     "sam2nb/predict/prompts.py",
-    "sam2nb/predict/video/prompts.py",
-    "sam2nb/predict/video/session.py",
+    "sam2nb/predict/video/predictor.py",
     "sam2nb/structures.py",
 }
 SENTENCE = 100  # characters of the first sentence of a module, which is its phrase in the tree
