@@ -1,4 +1,4 @@
-"""What an import brings along: in a fresh process, nothing heavier than the task needs."""
+"""Imports stay light: a fresh process loads no library that its task does not need."""
 
 import subprocess
 import sys
@@ -12,13 +12,13 @@ DRAWING = ("matplotlib", "supervision")
 
 
 def modules_after(code: str) -> set[str]:
-    """The top-level modules that a fresh Python holds after running the code."""
+    """The top-level modules loaded in a fresh process after running the code."""
     code = f"import sys\n{code}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
-def test_importing_the_package_brings_no_torch():
+def test_importing_the_package_loads_no_torch():
     assert "torch" not in modules_after("import sam2nb")
 
 
@@ -36,7 +36,7 @@ def test_predictors_need_no_drawing_and_no_network(module):
 
 
 @pytest.mark.parametrize("name", sam2nb.__all__)
-def test_every_public_name_is_found_where_it_is_said_to_be(name):
+def test_every_public_name_can_be_imported(name):
     assert getattr(sam2nb, name) is not None and name in dir(sam2nb)
 
 

@@ -67,7 +67,7 @@ class TrackOutputs:
 
     @property
     def paths(self) -> list[Path]:
-        """The files and folders that are asked for."""
+        """The files and folders to write."""
         return [path for path in (self.video, self.masks, self.rle) if path is not None]
 
 

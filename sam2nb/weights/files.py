@@ -138,7 +138,7 @@ def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} was refused and nothing in it was run: {_short(error)}") from None
+        raise ValueError(f"{path} was refused, and no code in it was run: {_short(error)}") from None
     except (RuntimeError, EOFError, OSError, KeyError) as error:
         raise ValueError(f"{path} is a truncated or damaged .pt file ({_short(error)}); download it again") from None
     if not isinstance(content, dict):

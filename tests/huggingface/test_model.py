@@ -158,7 +158,9 @@ def test_from_pretrained_loads_a_saved_folder(pair):
 
 
 def test_a_model_that_transformers_does_not_have_is_not_written(tmp_path):
-    with pytest.raises(ValueError, match="transformers has no model like this one: SAM 2.1 with the trunk of"):
+    with pytest.raises(
+        ValueError, match="transformers has no model like this one: SAM 2.1 with the trunk of sam2nb_nano"
+    ):
         Sam2Model(Sam2Config("sam2nb_nano")).save_pretrained(tmp_path / "nano")
     assert not (tmp_path / "nano").exists()
 
@@ -205,14 +207,14 @@ def test_a_row_that_is_all_padding_is_an_empty_mask(pair, embeddings):
 
 @torch.no_grad()
 def test_each_object_can_have_its_own_mask_prompt_and_of_any_size(pair, embeddings):
-    asked = {"image_embeddings": [level[:1] for level in embeddings], "input_points": torch.full((1, 2, 1, 2), 60.0)}
+    inputs = {"image_embeddings": [level[:1] for level in embeddings], "input_points": torch.full((1, 2, 1, 2), 60.0)}
     masks = torch.randn(1, 2, SIDE // 4, SIDE // 4) * 5
-    own = pair.ours(**asked, input_masks=masks).pred_masks
-    second = pair.ours(**asked, input_masks=masks[:, 1:]).pred_masks
+    own = pair.ours(**inputs, input_masks=masks).pred_masks
+    second = pair.ours(**inputs, input_masks=masks[:, 1:]).pred_masks
     close(own[0, 1], second[0, 1], LOGITS)
     assert not torch.allclose(own[0, 0], second[0, 0], atol=LOGITS)
     large = torch.nn.functional.interpolate(masks, scale_factor=2)
-    assert pair.ours(**asked, input_masks=large).pred_masks.shape == own.shape
+    assert pair.ours(**inputs, input_masks=large).pred_masks.shape == own.shape
 
 
 def test_gradients_reach_the_decoder(pair, pixels):

@@ -95,7 +95,7 @@ def test_the_hub_comes_second_and_is_stored_under_official_names(published, fold
 def test_another_model_under_the_right_name_is_refused(published, folder, tmp_path):
     other = write_state_file(tmp_path / "other.pt", tiny_state("2.0"))
     published.files["/official.pt"] = other.read_bytes()
-    with pytest.raises(DownloadError, match=r"asked for sam2\.1_hiera_t, got SAM 2\.0 with hiera tiny"):
+    with pytest.raises(DownloadError, match=r"expected sam2\.1_hiera_t, got SAM 2\.0 with hiera tiny"):
         download(NAME)
     assert visible(folder) == []
 

