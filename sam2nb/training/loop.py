@@ -36,7 +36,7 @@ IMAGES, CONVERSATION = 0, 1  # the purposes of a step's two generators: its batc
 
 MakeBatch = Callable[[np.random.Generator, Phase, int], StillBatch | ClipBatch]  # the int: the step of the phase
 BeginPhase = Callable[[SAM2, Phase], None]
-Validate = Callable[[nn.Module, RunLog, Phase, int], object]
+Validate = Callable[[SAM2, RunLog, Phase, int], object]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def train(
 
 
 def make_accelerator(mixed_precision: str, device: str | torch.device | None) -> Accelerator:
-    """Accelerate's view of this machine: one process or several, on the CPU if `device` says so."""
+    """The accelerator of this process, on the CPU if `device` is the CPU."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
     return Accelerator(

@@ -1,7 +1,7 @@
 """The simulated user: a click or a box first, then clicks where the prediction is most wrong.
 
-So SAM 2 is trained (arXiv 2408.00714, section 4 "training"). Masks are on the model's mask grid (a quarter of the input
-side); points are in pixels of the model's input, as `Prompts` takes them.
+SAM 2 is trained in this way (arXiv 2408.00714, section 4 "training"). Masks are on the model's mask grid (a quarter of
+the input side); points are in pixels of the model's input, as `Prompts` takes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One training step: a batch in, losses out, by one of three exercises.
+"""One training step: a batch in, losses out, for features, stills and clips.
 
 - features: the trunk imitates the teacher's features (distillation).
 - stills: a box or a click, then clicks where the prediction is wrong (SAM 2, arXiv 2408.00714, section 4 "training").
@@ -84,7 +84,7 @@ class TrainingStep(nn.Module):
                 prediction, pointer = self.first_frame(features, batch, rng)
             else:
                 prediction, pointer = self.tracked_frame(features, bank, t), None
-            if prediction.logits.requires_grad or not torch.is_grad_enabled():  # a given mask teaches no weight
+            if prediction.logits.requires_grad or not torch.is_grad_enabled():  # a given mask has no loss
                 losses.append(mask_losses(prediction, batch.truth[t]))
             best = self.model.choose_best(prediction)
             self.remember(bank, t, features, best, memory_score(best.object_score, batch.truth[t], rng), pointer)
@@ -104,9 +104,9 @@ class TrainingStep(nn.Module):
 
     def encode_frames(self, batch: ClipBatch) -> Iterator[ImageFeatures]:
         """Encode all frames at once; yields the features of one frame after the other, one row per object."""
-        every = self.model.encode_image(batch.pixels.flatten(0, 1))
+        encoded = self.model.encode_image(batch.pixels.flatten(0, 1))
         frames, clips = batch.pixels.shape[:2]
-        return (_rows_of(every, t * clips + batch.clip_index) for t in range(frames))
+        return (_rows_of(encoded, t * clips + batch.clip_index) for t in range(frames))
 
     def first_frame(
         self, features: ImageFeatures, batch: ClipBatch, rng: np.random.Generator
@@ -181,5 +181,5 @@ def _without_absent(logits: Tensor, score: Tensor) -> Tensor:
 
 
 def _rows_of(features: ImageFeatures, rows: Tensor) -> ImageFeatures:
-    """One row of features per object: rows (N,) says of which image"""
+    """Repeat features so that every object has its own row: rows (N,), the image of each object"""
     return ImageFeatures(features.embedding[rows], features.position, tuple(level[rows] for level in features.high_res))

@@ -18,9 +18,9 @@ def materials() -> Materials:
     rgba = np.zeros((6, CUTOUT_SIDE, CUTOUT_SIDE, 4), np.uint8)
     y, x = np.mgrid[:CUTOUT_SIDE, :CUTOUT_SIDE] - CUTOUT_SIDE / 2
     shapes = [x**2 + y**2 < 110**2, (abs(x) < 90) & (abs(y) < 60), (abs(x) + abs(y)) < 110]
-    for index, picture in enumerate(rgba):
+    for index, image in enumerate(rgba):
         shape = shapes[index % 3]
-        picture[shape] = (*rng.integers(120, 256, 3), 255)
+        image[shape] = (*rng.integers(120, 256, 3), 255)
     cutouts = CutOuts(rgba, np.full((6, 2), CUTOUT_SIDE, np.int16), np.full(6, 1 / 6), tuple("abcdef"))
     photos = {name: np.zeros((2, *shape), dtype) for name, (shape, dtype) in ARRAYS.items()}
     photos["images"][:] = rng.integers(0, 60, photos["images"].shape, dtype=np.uint8)

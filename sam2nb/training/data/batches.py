@@ -157,6 +157,7 @@ class _Stills:
         self.image_index.extend([len(self.images) - 1] * len(chosen))
 
     def batch(self, side: int) -> StillBatch:
+        """Join what was collected."""
         grid = side // MASK_STRIDE
         return StillBatch(
             pixels=to_pixels(np.stack(self.images)),

@@ -129,7 +129,7 @@ SOURCES = (
         "npm",
         "MIT (art: Microsoft Fluent Emoji, MIT)",
         cutouts=("package/assets/*.webp",),
-        # by code point: flags, letters, arrows, clock faces and other signs; skin tones repeat the same picture
+        # by code point: flags, letters, arrows, clock faces and other signs; skin tones repeat the same image
         exclude=("*/0*", "*/1f1*", "*/1f2*", "*/2*", "*/3*", "*/1f5[0-5]*", "*1f3f[b-f]*", "*/1f19*"),
     ),
     Source(
