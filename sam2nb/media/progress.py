@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 
 def with_bar(items: Iterable | Sequence, title: str, show: bool = True) -> Iterable:
-    """Iterate over items with a progress bar that disappears when done; TQDM_DISABLE=1 turns all bars off.
+    """Iterate over items with a progress bar that disappears at the end.
 
     show: False returns the items as they are.
     """

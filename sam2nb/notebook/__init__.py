@@ -5,9 +5,10 @@ lab = setup(seed=0)
 predictor = SAM2ImagePredictor(lab.load())
 """
 
+from sam2nb.media.progress import with_bar as progress
 from sam2nb.notebook.check import attempt, check, exercise
 from sam2nb.notebook.lab import Lab, data_dir, photo, photo_labels, photo_mask, photo_names, setup
-from sam2nb.notebook.show import describe, progress, show_source, table
+from sam2nb.notebook.show import describe, show_source, table
 
 __all__ = [
     "Lab",

@@ -1,4 +1,4 @@
-"""Show models, arrays, source code, tables and progress in a notebook, or as text outside one."""
+"""Show models, arrays, source code and tables in a notebook, or as text outside one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 
 def describe(value: Any, name: str = "") -> None:
@@ -51,11 +50,6 @@ def table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
     ruler = ["---:" if right else ":---" for right in numeric]
     lines = ["| " + " | ".join(row) + " |" for row in [list(headers), ruler, *cells]]
     display(Markdown("\n".join(lines)))
-
-
-def progress(items: Iterable[Any], title: str) -> Iterable[Any]:
-    """Iterate with a progress bar that disappears at the end."""
-    return tqdm(items, desc=title, leave=False)
 
 
 def in_notebook() -> bool:

@@ -1,4 +1,4 @@
-"""Descriptions, source code, tables and progress, as printed outside a notebook."""
+"""Descriptions, source code and tables, as printed outside a notebook."""
 
 from __future__ import annotations
 
