@@ -44,9 +44,7 @@ from sam2nb.structures import (
 
 FILL_HOLE_AREA = 8  # pixels of the low-resolution mask, as in the official post-processing
 OBJECTS_AT_ONCE = 16  # in one batch
-AMBIGUOUS_POINTS = (
-    1  # a prompt of up to this many points (a box is two) predicts three masks, of which the best is kept
-)
+AMBIGUOUS_POINTS = 1  # up to this many points (a box is two) give three masks, of which the best is kept
 
 
 @dataclass
@@ -127,7 +125,7 @@ class Tracker:
         tracks = session.objects.values()
         for frame in sorted({frame for track in tracks for frame in track.pending}):
             features = self._encode(session, frame)
-            for track in (track for track in tracks if frame in track.pending):
+            for track in [track for track in tracks if frame in track.pending]:
                 pending = track.pending[frame]
                 logits = pending.mask_logits.to(self.model.device)
                 with autocast_for(self.model):
@@ -141,9 +139,9 @@ class Tracker:
 
     @torch.no_grad()
     def track(self, session: VideoSession, frame: int, reverse: bool = False) -> None:
-        """Predict and memorize every object on one frame; one with a prompt there keeps the prediction from it.
+        """Predict and memorize all objects on one frame, in batches of those that attend to the same frames.
 
-        reverse: tracking runs backwards in time.
+        An object with a prompt on this frame keeps the prediction from it. reverse: tracking runs backwards in time.
         """
         input_hw = (self.model.image_size, self.model.image_size)
         tracks = session.objects.values()
