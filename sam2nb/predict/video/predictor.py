@@ -23,7 +23,7 @@ from sam2nb.predict.video.prompts import read_mask, read_points
 from sam2nb.predict.video.session import FrameResult, ObjectId, VideoSession
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream
 from sam2nb.predict.video.tracker import FILL_HOLE_AREA, Tracker
-from sam2nb.weights.checkpoint import video_refusal
+from sam2nb.weights.checkpoint import require_video_weights
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +58,7 @@ class SAM2VideoPredictor:
         binarize_prompted: bool = True,
         progress: bool = True,
     ) -> None:
-        if model.missing_parts:
-            raise ValueError(f"this model has no weights for video: {video_refusal(model.missing_parts)}")
+        require_video_weights(model)
         self.model = model
         self.tracker = Tracker(model, fill_hole_area, max_sprinkle_area, non_overlap_masks, binarize_prompted)
         self.progress = progress
