@@ -116,10 +116,10 @@ class StageOpeningBlock(nn.Module):
         super().__init__()
         self.window = window
         self.norm1 = nn.LayerNorm(width_in, eps=NORM_EPS)
-        self.proj = nn.Linear(width_in, width)
         self.attn = PooledAttention(width_in=width_in, width=width, num_heads=num_heads)
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
         self.mlp = MLP(width, 4 * width, width, activation=F.gelu)
+        self.proj = nn.Linear(width_in, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, h, w, C_in) -> (B, h/2, w/2, C)"""
