@@ -23,10 +23,7 @@ MANY_OFFICIAL_ARGUMENTS = {
 }
 
 # Files that a rule does not hold for yet: to be emptied.
-NOT_YET: dict[str, set[str]] = {
-    "functions": {"model/sam2.py", "predict/prompts.py"},
-    "what": {"predict/prompts.py"},
-}
+NOT_YET: dict[str, set[str]] = {"functions": {"model/sam2.py"}}
 
 # Any word that may follow the adjective is a noun; these cannot be, so before them "official" is used as one.
 NO_NOUN = (

@@ -20,7 +20,6 @@ NOT_YET = {  # modules whose first sentence is to be shortened
     "sam2nb/notebook/__init__.py",
     "sam2nb/predict/everything/records.py",
     "sam2nb/predict/image.py",
-    "sam2nb/predict/prompts.py",
     "sam2nb/predict/video/predictor.py",
     "sam2nb/structures.py",
 }
