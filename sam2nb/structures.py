@@ -14,6 +14,7 @@ from torch import Tensor
 # Labels of points, as trained. A box is two points with the labels of its corners.
 PADDING_LABEL, EXCLUDE_LABEL, INCLUDE_LABEL = -1, 0, 1
 BOX_CORNER_LABELS = (2, 3)  # top left, bottom right
+MASK_STRIDE = 4  # input pixels per pixel of a low-resolution mask
 MASK_LOGIT_CLAMP = 32.0  # as in training: low-resolution logits that go back in as a mask prompt
 NO_OBJECT_LOGIT = -1024.0  # mask logits of an object that is absent from the frame
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sam2nb.model.attention import Attention
 from sam2nb.model.layers import MLP, LayerNorm2d, to_map, to_tokens
-from sam2nb.structures import MaskPrediction
+from sam2nb.structures import NO_OBJECT_LOGIT, MaskPrediction
 
 NUM_MASK_TOKENS = 4  # token 0 for the single mask, tokens 1 to 3 for the three masks of an ambiguous prompt
 NUM_HEADS = 8
@@ -201,6 +201,11 @@ def take_best(prediction: MaskPrediction) -> MaskPrediction:
         prediction.tokens[rows, best][:, None],
         prediction.object_score,
     )
+
+
+def hide_absent(logits: Tensor, object_score: Tensor) -> Tensor:
+    """Empty the masks of absent objects: logits (B, M, h, w), object_score (B, 1) -> (B, M, h, w)"""
+    return torch.where((object_score > 0)[..., None, None], logits, NO_OBJECT_LOGIT)
 
 
 def stability(logits: Tensor) -> Tensor:

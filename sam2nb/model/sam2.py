@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sam2nb.model.image_encoder import ImageEncoder
 from sam2nb.model.layers import MLP, to_map, to_tokens
-from sam2nb.model.mask_decoder import MaskDecoder, take_best, take_multimask, take_single_mask, take_stable_single_mask
+from sam2nb.model.mask_decoder import MaskDecoder, take_multimask, take_single_mask, take_stable_single_mask
 from sam2nb.model.memory_attention import MemoryAttention
 from sam2nb.model.memory_bank import NUM_MASKMEM
 from sam2nb.model.memory_encoder import MemoryEncoder
@@ -170,10 +170,6 @@ class SAM2(nn.Module):
         pointer = visible * pointer + (1 - visible) * self.no_obj_ptr
         object_score = visible * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS
         return MaskPrediction(logits, torch.ones_like(visible), decoded.tokens, object_score), pointer
-
-    def choose_best(self, prediction: MaskPrediction) -> MaskPrediction:
-        """Keep the mask with the highest predicted IoU: M -> M = 1"""
-        return take_best(prediction)
 
     def object_pointer(self, token: Tensor, object_score: Tensor) -> Tensor:
         """The object pointer, or the learned no-object pointer if absent: token (B, 256), score (B, 1) -> (B, 256)"""

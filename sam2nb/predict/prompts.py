@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2nb.structures import BOX_CORNER_LABELS, EXCLUDE_LABEL, INCLUDE_LABEL, PADDING_LABEL, Prompts
+from sam2nb.structures import BOX_CORNER_LABELS, EXCLUDE_LABEL, INCLUDE_LABEL, MASK_STRIDE, PADDING_LABEL, Prompts
 
 POINT_LABELS = (PADDING_LABEL, EXCLUDE_LABEL, INCLUDE_LABEL)
-MASK_STRIDE = 4  # input pixels per pixel of a low-resolution mask
 log = logging.getLogger(__name__)
 
 ArrayLike = np.ndarray | Tensor | Sequence

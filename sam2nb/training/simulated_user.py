@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sam2nb.structures import BOX_CORNER_LABELS, EXCLUDE_LABEL, INCLUDE_LABEL, MASK_LOGIT_CLAMP, Prompts
-from sam2nb.training.data.batches import MASK_STRIDE
+from sam2nb.structures import BOX_CORNER_LABELS, EXCLUDE_LABEL, INCLUDE_LABEL, MASK_LOGIT_CLAMP, MASK_STRIDE, Prompts
 
 BOX_NOISE, MAX_BOX_NOISE = 0.1, 20.0  # standard deviation as a fraction of the side; limit in input pixels
 

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sam2nb.model.mask_decoder import hide_absent, take_best
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice, choose_memories, recollect
 from sam2nb.model.sam2 import SAM2
-from sam2nb.structures import NO_OBJECT_LOGIT, FrameMemory, ImageFeatures, MaskPrediction, Prompts
-from sam2nb.training.data.batches import MASK_STRIDE, ClipBatch, StillBatch, TeacherFeatures
+from sam2nb.structures import MASK_STRIDE, FrameMemory, ImageFeatures, MaskPrediction, Prompts
+from sam2nb.training.data.batches import ClipBatch, StillBatch, TeacherFeatures
 from sam2nb.training.losses import averaged, feature_loss, mask_losses
 from sam2nb.training.phase import Phase
 from sam2nb.training.simulated_user import boxes_around, correct, first_clicks
@@ -60,7 +61,7 @@ class TrainingStep(nn.Module):
         for _ in range(int(rng.integers(1, rounds + 1))):
             prediction = self.model.predict_masks(conditioned, high_res, prompts, multimask)
             conversation.append(mask_losses(prediction, batch.truth))
-            prompts, multimask = correct(rng, prompts, self.model.choose_best(prediction).logits, truth), False
+            prompts, multimask = correct(rng, prompts, take_best(prediction).logits, truth), False
         return losses | averaged(conversation)
 
     def distance(self, features: ImageFeatures, teacher: TeacherFeatures) -> Tensor:
@@ -86,7 +87,7 @@ class TrainingStep(nn.Module):
                 prediction, pointer = self.tracked_frame(features, bank, t), None
             if prediction.logits.requires_grad or not torch.is_grad_enabled():  # a given mask has no loss
                 losses.append(mask_losses(prediction, batch.truth[t]))
-            best = self.model.choose_best(prediction)
+            best = take_best(prediction)
             self.remember(bank, t, features, best, memory_score(best.object_score, batch.truth[t], rng), pointer)
         return averaged(losses)
 
@@ -97,10 +98,10 @@ class TrainingStep(nn.Module):
             if t == 0:
                 best, pointer = self.model.predict_from_mask(features, batch.first_masks)
             else:
-                best, pointer = self.model.choose_best(self.tracked_frame(features, bank, t)), None
+                best, pointer = take_best(self.tracked_frame(features, bank, t)), None
             self.remember(bank, t, features, best, best.object_score, pointer)
             if t > 0:
-                yield t, _without_absent(best.logits, best.object_score)
+                yield t, hide_absent(best.logits, best.object_score)
 
     def encode_frames(self, batch: ClipBatch) -> Iterator[ImageFeatures]:
         """Encode all frames at once; yields the features of one frame after the other, one row per object."""
@@ -143,7 +144,7 @@ class TrainingStep(nn.Module):
         """
         if pointer is None:
             pointer = self.model.object_pointer(best.tokens[:, 0], score)
-        logits = _without_absent(best.logits, score)
+        logits = hide_absent(best.logits, score)
         large = F.interpolate(logits, scale_factor=float(MASK_STRIDE), mode="bilinear", align_corners=False)
         memory = self.model.memorize(features, large, score, from_prompt=frame == 0)
         memories = bank.prompted if frame == 0 else bank.tracked
@@ -173,11 +174,6 @@ def _first_prompts(rng: np.random.Generator, truth: NDArray[np.bool_], device: t
 
 def _on(prompts: Prompts, device: torch.device) -> Prompts:
     return Prompts(prompts.points.to(device), prompts.labels.to(device))
-
-
-def _without_absent(logits: Tensor, score: Tensor) -> Tensor:
-    """Empty the masks of absent objects: logits (N, 1, h, w), score (N, 1)"""
-    return torch.where((score > 0)[..., None, None], logits, NO_OBJECT_LOGIT)
 
 
 def _rows_of(features: ImageFeatures, rows: Tensor) -> ImageFeatures:

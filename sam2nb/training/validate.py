@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sam2nb.media.images import IMAGENET_MEAN, IMAGENET_STD
+from sam2nb.model.mask_decoder import take_best
 from sam2nb.model.sam2 import SAM2
 from sam2nb.plotting import draw_masks
 from sam2nb.training.data.batches import StillBatch, clip_batch, generator, still_batch
@@ -63,7 +64,7 @@ def score_stills(model: SAM2, batch: StillBatch) -> tuple[dict[str, float], Tens
     prompts = first_clicks(rng, wanted)
     for click in range(1, CLICKS + 1):
         prediction = model.predict_masks(conditioned, high_res, prompts, multimask=click == 1)
-        logits = model.choose_best(prediction).logits
+        logits = take_best(prediction).logits
         scores[f"click{click}"] = float(true_iou(logits[:, 0], truth).float().mean())
         prompts = correct(rng, prompts, logits, wanted)
     return scores, by_box.cpu() > 0

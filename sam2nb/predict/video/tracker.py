@@ -19,11 +19,10 @@ from torch import Tensor
 from sam2nb.masks.regions import clean_masks, separate
 from sam2nb.media.images import masks_to_image
 from sam2nb.media.video import FrameSource, ModelInputs
-from sam2nb.model.mask_decoder import take_best
+from sam2nb.model.mask_decoder import hide_absent, take_best
 from sam2nb.model.memory_bank import MemoryChoice, choose_memories, recollect
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
-from sam2nb.predict.prompts import MASK_STRIDE
 from sam2nb.predict.video.prompts import join_points
 from sam2nb.predict.video.session import (
     FramePrompt,
@@ -35,6 +34,7 @@ from sam2nb.predict.video.session import (
 )
 from sam2nb.structures import (
     MASK_LOGIT_CLAMP,
+    MASK_STRIDE,
     NO_OBJECT_LOGIT,
     FrameMemory,
     ImageFeatures,
@@ -110,8 +110,7 @@ class Tracker:
                 prompts = Prompts(prompt.points, prompt.labels, self._earlier_logits(track, frame))
                 ambiguous = prompt.labels.shape[1] <= AMBIGUOUS_POINTS
                 prediction = take_best(self.model.predict_masks(conditioned, features.high_res, prompts, ambiguous))
-                present = (prediction.object_score > 0)[..., None, None]
-                logits = torch.where(present, prediction.logits, NO_OBJECT_LOGIT)
+                logits = hide_absent(prediction.logits, prediction.object_score)
                 pointer = self.model.object_pointer(prediction.tokens[:, 0], prediction.object_score)
         logits = clean_masks(logits.float(), self.fill_hole_area, self.max_sprinkle_area).to(session.storage)
         track.prompts[frame] = prompt
@@ -154,8 +153,7 @@ class Tracker:
                 prompts = Prompts.padding(1, self.model.device)  # the same for all objects
                 prediction = self.model.predict_masks(conditioned, features.high_res, prompts, multimask=True)
                 best = take_best(prediction)
-                present = (best.object_score > 0)[..., None, None]
-                logits = torch.where(present, best.logits, NO_OBJECT_LOGIT).float()
+                logits = hide_absent(best.logits, best.object_score).float()
                 pointer = self.model.object_pointer(best.tokens[:, 0], best.object_score)
                 masks = F.interpolate(logits, input_hw, mode="bilinear", align_corners=False)
                 spatial = self.model.memorize(features, masks, best.object_score, from_prompt=False)

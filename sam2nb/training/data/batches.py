@@ -15,11 +15,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sam2nb.structures import ImageFeatures
+from sam2nb.structures import MASK_STRIDE, ImageFeatures
 from sam2nb.training.data.compose import MAX_OBJECTS, Materials, add_camera_effects, compose_clip, compose_still
 from sam2nb.training.data.teacher import TEACHER_SIDE, to_pixels
 
-MASK_STRIDE = 4  # input pixels per mask pixel
 OBJECTS_PER_STILL = 3
 MIN_MASK_PIXELS = 12  # smaller objects are not trained on
 WHOLE_PHOTO = 0.35  # probability that a crop is the whole photograph
