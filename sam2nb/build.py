@@ -20,7 +20,7 @@ from sam2nb.fast.compiled import compile_boxes
 from sam2nb.model.sam2 import SAM2
 from sam2nb.resources import resource_dir
 from sam2nb.weights.checkpoint import load_checkpoint
-from sam2nb.weights.registry import Checkpoint, best_on_disk, find_checkpoint
+from sam2nb.weights.registry import Checkpoint, best_on_disk, file_on_disk, find_checkpoint
 
 INPUT_STRIDE = 32  # the trunk halves the input five times
 
@@ -84,14 +84,18 @@ def load_model(
     Raises ValueError for an unknown name, OSError when no source can be reached.
     """
     checkpoint = _best_on_disk() if name == "auto" else find_checkpoint(name)
-    from sam2nb.weights.download import download  # brings an HTTP client, which a model from a file does not need
-
-    path = download(checkpoint.name)
+    path = file_on_disk(checkpoint.name) or _download(checkpoint.name)
     overrides = [] if image_size is None else [f"++model.image_size={image_size}"]
     device = pick_device(device)
     model = build_sam2(checkpoint.config, path, device, hydra_overrides_extra=overrides, fast=fast)
     model.compute_dtype = pick_dtype(dtype, device)
     return compile_boxes(model) if compile else model
+
+
+def _download(name: str) -> Path:
+    from sam2nb.weights.download import download  # an HTTP client, which a checkpoint on disk does not need
+
+    return download(name)
 
 
 def _best_on_disk() -> Checkpoint:

@@ -1,4 +1,4 @@
-"""The records that travel between the boxes of SAM 2: frozen dataclasses, and the numbers they agree on.
+"""The records that travel between the boxes of SAM 2, and the numbers they agree on.
 
 Shapes use one notation everywhere: B images or objects, N prompts or tokens, M masks, (h, w) the coarsest feature
 grid (one sixteenth of the model's input side S).

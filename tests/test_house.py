@@ -22,9 +22,6 @@ MANY_OFFICIAL_ARGUMENTS = {
     "predict/everything/generator.py::SAM2AutomaticMaskGenerator.__init__": "sixteen official arguments, with defaults",
 }
 
-# Files that a rule does not hold for yet: to be emptied.
-NOT_YET: dict[str, set[str]] = {"functions": {"model/sam2.py"}}
-
 # Any word that may follow the adjective is a noun; these cannot be, so before them "official" is used as one.
 NO_NOUN = (
     "does|do|did|is|was|has|had|would|can|could|may|orders|leaves|keeps|takes|gives|makes|uses|writes|says|counts"
@@ -37,12 +34,6 @@ BARE_OFFICIAL = re.compile(
 
 def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
-
-
-def files(rule: str) -> list:
-    """Every file as a parameter; those that the rule does not hold for yet may fail."""
-    marks = {name: [pytest.mark.xfail(reason="not yet", strict=False)] for name in NOT_YET.get(rule, ())}
-    return [pytest.param(path, id=name_of(path), marks=marks.get(name_of(path), [])) for path in FILES]
 
 
 def functions_of(path: Path) -> Iterator[tuple[str, ast.FunctionDef]]:
@@ -79,13 +70,13 @@ def comments_of(path: Path) -> list[str]:
     return list(comments.values())
 
 
-@pytest.mark.parametrize("path", files("lines"))
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_no_file_is_longer_than_can_be_read_at_once(path):
     count = len(path.read_text(encoding="utf-8").splitlines())
     assert count <= FILE_LINES, f"{name_of(path)} has {count} lines: split it, one idea per file"
 
 
-@pytest.mark.parametrize("path", files("functions"))
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_no_function_is_longer_than_a_screen(path):
     for name, function in functions_of(path):
         limit = CONSTRUCTOR_LINES if name in MANY_OFFICIAL_ARGUMENTS else FUNCTION_LINES
@@ -93,13 +84,13 @@ def test_no_function_is_longer_than_a_screen(path):
         assert count <= limit, f"{name} has {count} lines: one idea per function"
 
 
-@pytest.mark.parametrize("path", files("what"))
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_docstrings_open_with_a_noun_or_a_verb_and_never_with_what(path):
     for name, text in docstrings_of(path):
         assert not re.match(r"what\b", text, re.IGNORECASE), f"{name_of(path)}, {name}: {text.splitlines()[0]!r}"
 
 
-@pytest.mark.parametrize("path", files("official"))
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_official_is_an_adjective(path):
     for text in (*(text for _, text in docstrings_of(path)), *comments_of(path)):
         flat = " ".join(text.split())

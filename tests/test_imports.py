@@ -22,8 +22,16 @@ def test_importing_the_package_loads_no_torch():
     assert "torch" not in modules_after("import sam2nb")
 
 
-def test_a_random_model_needs_no_network_no_onnx_and_no_drawing():
-    modules = modules_after('from sam2nb import build_sam2; build_sam2("sam2nb_nano", device="cpu")')
+@pytest.mark.parametrize(
+    "code",
+    [
+        'from sam2nb import build_sam2; build_sam2("sam2nb_nano", device="cpu")',
+        'from sam2nb import load_model; load_model("sam2nb_nano", device="cpu")',
+    ],
+    ids=["random weights", "a checkpoint on disk"],
+)
+def test_a_model_needs_no_network_no_onnx_and_no_drawing(code):
+    modules = modules_after(code)
     assert "torch" in modules
     assert not modules & {*NETWORK, *DRAWING, "onnxruntime"}
 

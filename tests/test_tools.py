@@ -13,16 +13,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "sam2nb").rglob("*.py"))
-NOT_YET = {  # modules whose first sentence is to be shortened
-    "sam2nb/evaluation/charts.py",
-    "sam2nb/fast/encoder.py",
-    "sam2nb/model/__init__.py",
-    "sam2nb/notebook/__init__.py",
-    "sam2nb/predict/everything/records.py",
-    "sam2nb/predict/image.py",
-    "sam2nb/predict/video/predictor.py",
-    "sam2nb/structures.py",
-}
 SENTENCE = 100  # characters of the first sentence of a module, which is its phrase in the tree
 ADDRESS = "https://github.com/you/your-fork"
 
@@ -205,9 +195,7 @@ def test_the_phrase_is_the_first_sentence(readme_tree, docstring, phrase):
 
 
 @pytest.mark.parametrize("name", [path.relative_to(ROOT).as_posix() for path in MODULES])
-def test_every_module_opens_with_one_short_sentence(readme_tree, request, name):
-    if name in NOT_YET:
-        request.applymarker(pytest.mark.xfail(reason="not yet"))
+def test_every_module_opens_with_one_short_sentence(readme_tree, name):
     path = ROOT / name
     phrase = readme_tree.phrase_of(path)
     assert phrase, f"{name} has no docstring"

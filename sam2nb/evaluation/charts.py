@@ -1,4 +1,4 @@
-"""Comparison charts: speed against accuracy with the Pareto front, and time against the number of objects."""
+"""Comparison charts: speed against accuracy, and time against the number of objects."""
 
 from __future__ import annotations
 

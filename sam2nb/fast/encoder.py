@@ -1,4 +1,7 @@
-"""The neck with the mask decoder's two convolutions folded in, so that no map of 256 channels is made at full size."""
+"""The neck with the mask decoder's two convolutions folded in.
+
+No map of 256 channels is made at the full size of the finest levels.
+"""
 
 from __future__ import annotations
 

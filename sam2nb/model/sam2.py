@@ -46,12 +46,11 @@ class SAM2(nn.Module):
         num_maskmem: int = NUM_MASKMEM,
     ) -> None:
         super().__init__()
-        self.image_size = image_size
-        self.num_maskmem = num_maskmem
+        self.image_size, self.num_maskmem = image_size, num_maskmem
         self.stable_single_mask = stable_single_mask
         self.hidden_dim = image_encoder.neck.d_model
         self.mem_dim = memory_encoder.out_proj.out_channels
-        # notes for whoever holds the model; nothing in this file reads them
+        # notes for whoever holds the model, not read here
         self.config_name: str | None = None
         self.compute_dtype = torch.float32  # what predictors compute in; weights stay as they are
         self.missing_parts: tuple[str, ...] = ()  # boxes a checkpoint had no weights for
@@ -72,10 +71,9 @@ class SAM2(nn.Module):
         self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, self.hidden_dim))  # in every checkpoint, never read
         self.no_obj_ptr = nn.Parameter(torch.zeros(1, self.hidden_dim))
         self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, self.mem_dim)) if time_coded_pointers else None
-        for table in (self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc, self.no_obj_ptr):
+        learned = (self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc, self.no_obj_ptr)
+        for table in learned + ((self.no_obj_embed_spatial,) if time_coded_pointers else ()):
             nn.init.trunc_normal_(table, std=0.02)
-        if self.no_obj_embed_spatial is not None:
-            nn.init.trunc_normal_(self.no_obj_embed_spatial, std=0.02)
 
     @property
     def device(self) -> torch.device:

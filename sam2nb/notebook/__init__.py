@@ -1,4 +1,4 @@
-"""Everything that a lesson needs: one line to start it, functions that show things, and checked exercises.
+"""Everything that a notebook needs: one line to start, functions that show, checked exercises.
 
 from sam2nb.notebook import check, describe, setup, show_source
 lab = setup(seed=0)

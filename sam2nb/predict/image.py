@@ -1,4 +1,4 @@
-"""Segment still images by points, boxes and masks (SAM 2, arXiv 2408.00714, section 3, on a single frame).
+"""Segment still images by points, boxes and masks (SAM 2, arXiv 2408.00714, section 3).
 
 The calling convention is the official one. Differs from the official package: takes any kind of image, checks every
 prompt, holds the model instead of inheriting from it, and fills holes on every device, counted in pixels of the image.

@@ -1,4 +1,4 @@
-"""Records of everything mode, and what can be done with them: filter, look up a pixel, draw a label map.
+"""Records of everything mode: filter them, look up a pixel, draw a label map.
 
 A record is the official dict: segmentation, area, bbox, predicted_iou, point_coords, stability_score, crop_box. All
 functions take the segmentation in any of its three forms.

@@ -1,4 +1,4 @@
-"""Track objects through videos with the official calling convention (SAM 2, arXiv 2408.00714, section 4).
+"""Track objects through videos, by the official names (SAM 2, arXiv 2408.00714, section 4).
 
 Differs from the official package: the predictor holds a model instead of inheriting from it, keeps its state in
 dataclasses (`VideoSession`), and leaves frames as uint8 or in their file.
