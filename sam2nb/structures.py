@@ -1,7 +1,7 @@
 """The records that travel between the boxes of SAM 2, and the numbers they agree on.
 
-Shapes use one notation everywhere: B images or objects, N prompts or tokens, M masks, (h, w) the coarsest feature
-grid (one sixteenth of the model's input side S).
+Shapes use one notation everywhere: B images or objects, N prompts or tokens, M masks, (h, w) the grid of the
+image embedding (one sixteenth of the model's input side S).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Prompts:
 
     @classmethod
     def padding(cls, count: int, device: torch.device, masks: Tensor | None = None) -> Prompts:
-        """The prompt that says nothing, for `count` objects: one padding point each, as on tracked frames."""
+        """An empty prompt for `count` objects: one padding point each, as on tracked frames."""
         labels = torch.full((count, 1), PADDING_LABEL, dtype=torch.int32, device=device)
         return cls(torch.zeros(count, 1, 2, device=device), labels, masks)
 
@@ -71,7 +71,7 @@ class MaskPrediction:
 
 @dataclass(frozen=True)
 class FrameMemory:
-    """The memory of one object on one frame.
+    """The memory of B objects on one frame; in a memory bank, of one object.
 
     features: (B, 64, h, w) in bfloat16, the memory encoder's map.
     pointer: (B, 256), the object pointer.

@@ -1,6 +1,6 @@
 """Multi-head attention, plain for the mask decoder and rotary for the memory attention.
 
-    attention(q, k, v) = softmax(q k' / sqrt(c)) v, with c channels a head
+    attention(q, k, v) = softmax(q k^T / sqrt(c)) v, with c channels per head
 
 Vaswani et al., arXiv 1706.03762, section 3.2; rotary position encoding in two dimensions, arXiv 2403.13298. Cheaper
 orders of the same products are in `sam2nb/fast/attention.py`.
@@ -38,7 +38,7 @@ class Attention(nn.Module):
 class RoPEAttention(nn.Module):
     """Attention between grids with one head, queries and keys rotated by their position (axial RoPE).
 
-    The keys may hold several grids one after the other (one per remembered frame) and, behind them, tokens without a
+    The keys may hold several grids one after the other (one per remembered frame) and, after them, tokens without a
     position (object pointers), which are not rotated. They may be narrower than the queries (kv_width).
     """
 
@@ -64,7 +64,7 @@ class RoPEAttention(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k' / sqrt(c)) v, where a batch of one on either side is shared by the whole batch of the other.
+    """softmax(q k^T / sqrt(c)) v, where a batch of one on either side is shared by the whole batch of the other.
 
     q: (B or 1, heads, N, c), k and v: (B or 1, heads, M, c) -> (B, heads, N, c)
     """

@@ -1,8 +1,8 @@
 """Hiera, the trunk of the image encoder.
 
 Ryali et al., arXiv 2306.00989; SAM 2, arXiv 2408.00714, section 4 and appendix D. Four stages at strides 4, 8, 16
-and 32. Most blocks attend inside windows, three of them to the whole grid. The block that opens a stage halves the
-grid by max-pooling its queries and doubles the channels. Every block is pre-norm with two residuals:
+and 32. Most blocks attend inside windows, a few (three in Meta's trunks) to the whole grid. The block that opens a
+stage halves the grid by max-pooling its queries and doubles the channels. Every block is pre-norm with two residuals:
 
     x = x + attention(norm1(x))
     x = x + mlp(norm2(x))
@@ -65,6 +65,7 @@ class PooledAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, h, w, C_in) -> (N, h/2, w/2, C)"""
+        # queries, keys and values of all tokens in one product
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         # a quarter of the queries, each attending to all keys
         return self.proj(attend_on_maps(max_pool(q), k, v, self.num_heads))
@@ -82,6 +83,7 @@ class GlobalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, h, w, C) -> (B, h, w, C)"""
+        # every token attends to all others, then passes the MLP on its own
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 

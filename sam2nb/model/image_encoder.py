@@ -48,7 +48,7 @@ class FpnNeck(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Trunk, then neck; the coarsest levels serve the top-down sum only and are dropped (`scalp`)."""
+    """Trunk, then neck; the `scalp` coarsest levels serve the top-down sum only and are dropped."""
 
     def __init__(self, *, trunk: nn.Module, neck: FpnNeck, scalp: int = 1) -> None:
         super().__init__()

@@ -73,7 +73,7 @@ class MLP(nn.Module):
 def window_partition(grid: Tensor, window: int) -> Tensor:
     """Cut a channels-last map into square windows, after padding it with zeros at the right and bottom.
 
-    The padding takes part in attention like any other token: the published weights were trained so.
+    The padding takes part in attention like any other token: the published weights were trained this way.
 
     grid: (B, h, w, C) -> (B * rows * columns, window, window, C)
     """

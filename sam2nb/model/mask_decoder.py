@@ -52,29 +52,30 @@ class TwoWayBlock(nn.Module):
     def forward(self, tokens: Tensor, image: Tensor, prompts: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """tokens, prompts: (B, N, C); image, position: (B or 1, h*w, C) -> tokens (B, N, C), image (B, h*w, C)
 
-        prompts and position are the position encodings of the tokens and of the image.
+        The tokens as they entered the transformer (prompts) serve as position encodings of the tokens; position is that
+        of the image.
         """
         # 1. the tokens attend to each other
         tokens = self.norm1(self.self_attention(self.self_attn, tokens, prompts))
         # 2. the tokens attend to the image
-        placed_image = image + position
-        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + prompts, placed_image, image))
+        image_with_position = image + position
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + prompts, image_with_position, image))
         # 3. every token on its own
         tokens = self.norm3(tokens + self.mlp(tokens))
         # 4. the image attends to the tokens
-        image = self.norm4(image + self.cross_attn_image_to_token(placed_image, tokens + prompts, tokens))
+        image = self.norm4(image + self.cross_attn_image_to_token(image_with_position, tokens + prompts, tokens))
         return tokens, image
 
 
 def first_self_attention(attention: Attention, tokens: Tensor, prompts: Tensor) -> Tensor:
-    """Self attention of the first layer: the tokens are the prompts still, and no residual is added (as trained)."""
+    """Self attention of the first layer: the tokens are still the prompts, and no residual is added (as trained)."""
     return attention(tokens, tokens, tokens)
 
 
 def residual_self_attention(attention: Attention, tokens: Tensor, prompts: Tensor) -> Tensor:
     """Self attention of the later layers: the prompts are added as positions, and the tokens as a residual."""
-    placed = tokens + prompts
-    return tokens + attention(placed, placed, tokens)
+    with_position = tokens + prompts
+    return tokens + attention(with_position, with_position, tokens)
 
 
 def cross_attention(width: int) -> Attention:
@@ -83,7 +84,7 @@ def cross_attention(width: int) -> Attention:
 
 
 class TwoWayTransformer(nn.Module):
-    """Two such layers, and a last attention of the tokens to the image."""
+    """Two-way layers, and a last attention of the tokens to the image."""
 
     def __init__(self, *, width: int) -> None:
         super().__init__()
@@ -93,10 +94,15 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(width)
 
     def forward(self, prompts: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-        """prompts: (B, N, C); image, position: (B or 1, h*w, C) -> tokens (B, N, C), image (B, h*w, C)"""
+        """prompts: (B, N, C); image, position: (B or 1, h*w, C) -> tokens (B, N, C), image (B, h*w, C)
+
+        prompts: the learned tokens, then those of the prompts.
+        """
+        # tokens and image attend to each other, layer by layer
         tokens = prompts
         for layer in self.layers:
             tokens, image = layer(tokens, image, prompts, position)
+        # a last time, the tokens attend to the image
         attended = self.final_attn_token_to_image(tokens + prompts, image + position, image)
         return self.norm_final_attn(tokens + attended), image
 

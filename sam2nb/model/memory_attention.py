@@ -6,8 +6,8 @@ SAM 2, arXiv 2408.00714, section 4 "Memory attention" and appendix D. Four layer
     x = x + cross_attention(norm2(x), memory)         keys and values from memories and object pointers
     x = x + linear2(relu(linear1(norm3(x))))
 
-Positions are told by axial RoPE inside the attentions. The keys of a memory also carry its sine encoding and its row
-of the temporal position table; its values, and the queries, do not.
+Axial RoPE inside the attentions encodes positions. The keys of a memory also carry its sine encoding and its row of the
+temporal position table, its values do not; a tenth of the frame's own sine encoding is added to the input.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class MemoryAttentionLayer(nn.Module):
 
 
 class MemoryAttention(nn.Module):
-    """A stack of such layers with a norm at the end."""
+    """A stack of memory-attention layers with a norm at the end."""
 
     def __init__(self, *, width: int, memory_width: int, feedforward_width: int, num_layers: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class MemoryAttention(nn.Module):
         memory: (B, n*h*w + num_pointer_tokens, 64), object pointers last; memory_position: the same shape, or batch 1
         -> (B, h*w, 256)
         """
-        # a little of the frame's own position; all of the memories' positions, in the keys only
+        # a tenth of the frame's position encoding; all of that of the memories, in the keys only
         x = tokens + INPUT_POSITION_WEIGHT * position
         keys, values = memory + memory_position, memory
         for layer in self.layers:

@@ -5,7 +5,7 @@ and tested without a tensor. A frame attends to
 
 - every prompted frame, past and future, with the last row of the temporal position table;
 - the six frames before it that were tracked (after it, when tracking runs backwards), one row for each age;
-- object pointers: those of past prompted frames, and of the fifteen frames before it.
+- object pointers: those of all past prompted frames, and of the fifteen frames before it.
 
 Differs from the official package: prompted frames come in order of time, not of prompting, so that objects prompted on
 the same frames in another order share a layout. The attended set is the same.
@@ -22,7 +22,7 @@ from torch import Tensor
 from sam2nb.structures import FrameMemory, Recollection
 
 NUM_MASKMEM = 7  # rows of the temporal position table: six ages of tracked frames and, last, "prompted"
-MAX_POINTERS = 16  # a frame's own pointer and those of fifteen others
+MAX_POINTERS = 16  # the official setting; pointers of tracked frames reach back one frame less, fifteen
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class MemoryChoice:
 
 @dataclass
 class MemoryBank:
-    """Memories of one object by frame: `prompted` frames stay conditions for good, `tracked` ones were predicted."""
+    """Memories of one object by frame number: of frames the user `prompted`, and of frames the model `tracked`."""
 
     prompted: dict[int, FrameMemory] = field(default_factory=dict)
     tracked: dict[int, FrameMemory] = field(default_factory=dict)

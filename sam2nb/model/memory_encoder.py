@@ -1,8 +1,10 @@
 """The memory encoder: a frame's features and its mask become one map, the memory of that frame.
 
 SAM 2, arXiv 2408.00714, section 4 "Memory encoder"; ConvNeXt blocks, arXiv 2201.03545. The mask is downsampled to the
-grid of the features by four strided convolutions; the sum of both passes two ConvNeXt blocks and is reduced to 64
-channels.
+grid of the features by four strided convolutions; the sum of both passes through two ConvNeXt blocks and is reduced to
+64 channels:
+
+    memory = reduce(fuse(project(features) + downsample(mask)))
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ LAYER_SCALE = 1e-6  # initial weight of a block's own contribution
 
 
 class MaskDownsampler(nn.Module):
-    """Halve the mask four times, four times the channels each; then one 1x1 convolution."""
+    """Halve the mask four times, each time with four times the channels; then one 1x1 convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -85,5 +87,7 @@ class MemoryEncoder(nn.Module):
 
     def forward(self, embedding: Tensor, mask: Tensor) -> Tensor:
         """embedding: (B or 1, 256, h, w), mask: (B, 1, 16h, 16w) -> (B, 64, h, w)"""
+        # features and mask on the same grid, summed and fused
         fused = self.fuser(self.pix_feat_proj(embedding) + self.mask_downsampler(mask))
+        # fewer channels, since many memories are kept
         return self.out_proj(fused)

@@ -1,7 +1,7 @@
 """Four position encodings: sine grid, random Fourier features, axial RoPE, time.
 
 - `SineEncoding`: fixed sines of the grid, added to memories (Vaswani et al., arXiv 1706.03762, in two dimensions).
-- `RandomFourier`: random frequencies shared by prompts and image (SAM, arXiv 2304.02643, section A).
+- `RandomFourier`: random frequencies shared by prompts and image (SAM, arXiv 2304.02643, appendix A).
 - `axial_rope`, `rotate`: rotary encoding of the memory attention, half of the channels for x and half for y
   (arXiv 2403.13298).
 - `time_encoding`: sines of one number, the distance of an object pointer in time.
@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 TEMPERATURE = 10_000.0  # the wavelengths run from 2 pi to 2 pi * TEMPERATURE
-GRID_EPS = 1e-6  # as trained: the last row is a hair before 2 pi
+GRID_EPS = 1e-6  # as trained: the last row is just below 2 pi
 
 
 class SineEncoding(nn.Module):
     """Sine position encoding of a grid, y in the first half of the channels, x in the second.
 
-    With s the position on an axis, 2 pi at its end, channels 2i and 2i+1 hold sin(s / T^(2i/C)), cos(s / T^(2i/C)).
+    With s the position on an axis, 2 pi at its end, and C channels per axis, channels 2i and 2i+1 hold
+    sin(s / T^(2i/C)) and cos(s / T^(2i/C)).
     """
 
     def __init__(self, channels: int) -> None:

@@ -43,17 +43,17 @@ class PromptEncoder(nn.Module):
     def forward(self, prompts: Prompts, image_size: int, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Encode the prompts of B objects; image_size is the side S of the input, size_hw the grid of the features.
 
-        -> tokens (B, N + 1, 256), a padding token behind the points (no tokens at all without points);
+        -> tokens (B, N + 1, 256), a padding token after the points (no tokens at all without points);
            map (B, 256, h, w), or (1, 256, h, w) without masks
         """
         return self.embed_points(prompts, image_size), self.embed_masks(prompts.masks, size_hw)
 
     def embed_points(self, prompts: Prompts, image_size: int) -> Tensor:
-        """points (B, N, 2), labels (B, N) -> (B, N + 1, 256)"""
+        """points (B, N, 2), labels (B, N) -> (B, N + 1, 256); no points -> (B, 0, 256)"""
         if prompts.points is None:
             batch = 1 if prompts.masks is None else len(prompts.masks)
             return self.no_mask_embed.weight.new_zeros(batch, 0, self.no_mask_embed.embedding_dim)
-        # one padding point behind the others (as trained)
+        # one padding point after the others (as trained)
         points = F.pad(prompts.points + PIXEL_CENTRE, (0, 0, 0, 1))
         labels = F.pad(prompts.labels, (0, 1), value=PADDING_LABEL)
         # position encoding; padding has no position
@@ -64,7 +64,7 @@ class PromptEncoder(nn.Module):
         return position + embeddings[labels.long() + 1]
 
     def embed_masks(self, masks: Tensor | None, size_hw: tuple[int, int]) -> Tensor:
-        """masks (B, 1, 4h, 4w) -> (B, 256, h, w)"""
+        """masks (B, 1, 4h, 4w) -> (B, 256, h, w); None -> (1, 256, h, w), the learned no-mask embedding"""
         if masks is None:
             return self.no_mask_embed.weight.view(1, -1, 1, 1).expand(1, -1, *size_hw)
         return self.mask_downscaling(masks)

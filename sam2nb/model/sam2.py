@@ -50,7 +50,7 @@ class SAM2(nn.Module):
         self.stable_single_mask = stable_single_mask
         self.hidden_dim = image_encoder.neck.d_model
         self.mem_dim = memory_encoder.out_proj.out_channels
-        # notes for whoever holds the model, not read here
+        # notes for the code that uses the model, not read here
         self.config_name: str | None = None
         self.compute_dtype = torch.float32  # what predictors compute in; weights stay as they are
         self.missing_parts: tuple[str, ...] = ()  # boxes a checkpoint had no weights for
@@ -99,7 +99,9 @@ class SAM2(nn.Module):
         if memories is None:
             return features.embedding + self.no_mem_embed.view(1, -1, 1, 1)
         size_hw = tuple(features.embedding.shape[-2:])
+        # memory maps and object pointers as one sequence of keys and values
         memory, position, num_pointer_tokens = self._memory_tokens(features, memories)
+        # the frame attends to it
         conditioned = self.memory_attention(
             to_tokens(features.embedding), to_tokens(features.position), memory, position, size_hw, num_pointer_tokens
         )
@@ -136,12 +138,14 @@ class SAM2(nn.Module):
     ) -> MaskPrediction:
         """Predict masks of B objects; one image (batch 1) may serve them all.
 
-        conditioned: (B or 1, 256, h, w) from `recall` -> MaskPrediction with M = 3 (multimask) or M = 1
+        conditioned: (B or 1, 256, h, w) from `recall`; high_res: see ImageFeatures
+        -> MaskPrediction with M = 3 (multimask) or M = 1
         """
         size_hw = tuple(conditioned.shape[-2:])
-        # prompts to tokens and a map, and the image's own position
+        # prompts become tokens and a map; the image gets a position encoding of the same kind
         sparse, dense = self.sam_prompt_encoder(prompts, size_hw[0] * EMBEDDING_STRIDE, size_hw)
         position = self.sam_prompt_encoder.pe_layer(size_hw)
+        # four masks with their scores
         prediction = self.sam_mask_decoder(conditioned, position, sparse, dense, high_res)
         # three masks for an ambiguous prompt, one otherwise
         if multimask:
@@ -156,6 +160,7 @@ class SAM2(nn.Module):
         mask: (B, 1, S, S), 0 or 1, at the input's size
         -> MaskPrediction with M = 1 and logits of +-10, pointer (B, 256)
         """
+        # the output: logits of +-10 at the decoder's resolution
         logits = F.interpolate(
             mask * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS, scale_factor=0.25, mode="bilinear", antialias=True
         )
@@ -182,9 +187,10 @@ class SAM2(nn.Module):
         as certain.
         -> (B, 64, h, w), bfloat16 as in the official package, whatever the model's precision
         """
+        # the mask as probabilities, stretched to the range the memory encoder was trained on
         probability = (mask_logits > 0).to(mask_logits.dtype) if from_prompt else mask_logits.sigmoid()
         memory = self.memory_encoder(features.embedding, probability * MEMORY_SCALE + MEMORY_BIAS)
-        # the memory of an absent object says so
+        # mark the memory of an absent object (SAM 2.1)
         if self.no_obj_embed_spatial is not None:
             absent = (object_score <= 0).to(memory.dtype)[..., None, None]
             memory = memory + absent * self.no_obj_embed_spatial[..., None, None]
