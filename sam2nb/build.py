@@ -44,7 +44,7 @@ def build_sam2(
     mode: "eval" or "train".
     hydra_overrides_extra: such as "++model.image_size=512".
     apply_postprocessing: let an unstable single mask give way to the best of three, as the official package does.
-    fast: the same numbers sooner (`sam2nb.fast`); False gives the textbook model, exactly as `sam2nb.model` reads.
+    fast: the same numbers, faster (`sam2nb.fast`); False gives the textbook model, exactly as `sam2nb.model` reads.
 
     Raises FileNotFoundError for an unknown configuration, ValueError for a checkpoint that does not fit it.
     """
@@ -79,7 +79,7 @@ def load_model(
         takes float32 on a CPU and the card's fast half precision on a GPU. Weights stay float32.
     image_size: side of the model's input, a multiple of 32; None as trained (1024, nano less).
     compile: `torch.compile` the four large boxes; the first calls then take minutes (`sam2nb.fast.compiled`).
-    fast: the same numbers sooner (`sam2nb.fast`); False gives the textbook model.
+    fast: the same numbers, faster (`sam2nb.fast`); False gives the textbook model.
 
     Raises ValueError for an unknown name, OSError when no source can be reached.
     """

@@ -1,4 +1,4 @@
-"""The same numbers sooner: methods of the textbook model replaced by cheaper ones.
+"""The same numbers, faster: methods of the textbook model replaced by cheaper ones.
 
     accelerate(model)      # what build_sam2 and load_model do, unless fast=False
 
@@ -54,22 +54,22 @@ def _inside(module: nn.Module) -> Iterable[nn.Module]:
     return modules
 
 
-def _nothing(module: nn.Module) -> Iterable[nn.Module]:
+def _no_modules(module: nn.Module) -> Iterable[nn.Module]:
     return ()
 
 
 REPLACEMENTS = (
     Replacement(SAM2, "encode_image", encoder.encode_image, encoder.skipped),
     Replacement(PatchEmbed, "forward", trunk.channels_last_patches, _inside),
-    Replacement(Hiera, "position", trunk.cached_position, _nothing),
+    Replacement(Hiera, "position", trunk.cached_position, _no_modules),
     Replacement(WindowedBlock, "forward", trunk.windowed_block, _inside),
     Replacement(GlobalBlock, "forward", trunk.global_block, _inside),
     Replacement(StageOpeningBlock, "forward", trunk.stage_opening_block, _inside),
     Replacement(Attention, "forward", attention.few_tokens, _inside),
     Replacement(RoPEAttention, "forward", attention.streamed, _inside),
     Replacement(MaskDecoder, "upscale", decoder.upscale, lambda box: box.output_upscaling.modules()),
-    Replacement(SineEncoding, "forward", positions.cached_sine, _nothing),
-    Replacement(RandomFourier, "forward", positions.cached_grid, _nothing),
+    Replacement(SineEncoding, "forward", positions.cached_sine, _no_modules),
+    Replacement(RandomFourier, "forward", positions.cached_grid, _no_modules),
 )
 _REPLACEMENT_OF = {(replacement.owner, replacement.method): replacement for replacement in REPLACEMENTS}
 KNOWN_LAYERS = {

@@ -1,9 +1,9 @@
 """Attention in a cheaper order of the same products, and memory attention that never holds all scores.
 
-softmax(q (k W)') (v U) may be computed as softmax((q W') k') v U: with few queries it is cheaper to apply the key
+softmax(q (k W)^T) (v U) may be computed as softmax((q W^T) k^T) v U: with few queries it is cheaper to apply the key
 projection to the queries, and the value projection after the weighted sum instead of before it; with few keys the
 other way round. With wide keys but narrow values the value projection comes last too. The weights of a softmax sum to
-one, so biases follow suit.
+one, so a bias of the values may be added after the weighted sum.
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ def streamed(
 def _at_once(
     attention: RoPEAttention, q: Tensor, k: Tensor, v: Tensor, rotation: Tensor, num_pointer_tokens: int
 ) -> Tensor:
-    """The textbook order, with a rotation that is at hand."""
+    """The textbook order, with the cached rotation."""
     q, k, v = attention.q_proj(q)[:, None], attention.k_proj(k)[:, None], attention.v_proj(v)[:, None]
-    num_placed = k.shape[2] - num_pointer_tokens
-    grids = rotate(k[:, :, :num_placed].unflatten(2, (-1, len(rotation))), rotation).flatten(2, 3)
-    k = torch.cat((grids, k[:, :, num_placed:]), dim=2)
+    num_rotated = k.shape[2] - num_pointer_tokens
+    grids = rotate(k[:, :, :num_rotated].unflatten(2, (-1, len(rotation))), rotation).flatten(2, 3)
+    k = torch.cat((grids, k[:, :, num_rotated:]), dim=2)
     return attention.out_proj(attend(rotate(q, rotation), k, v)[:, 0])
 
 
@@ -97,18 +97,18 @@ def _key_blocks(
     attention: RoPEAttention, k: Tensor, v: Tensor, rotation: Tensor, num_pointer_tokens: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """k, v: (M, C_kv) -> blocks of projected and rotated keys (m, C) with their values (m, C_kv)"""
-    num_placed = len(k) - num_pointer_tokens
-    for start in range(0, num_placed, len(rotation)):
+    num_rotated = len(k) - num_pointer_tokens
+    for start in range(0, num_rotated, len(rotation)):
         for first in range(0, len(rotation), STREAM_KEYS):
             part = rotation[first : first + STREAM_KEYS]
             block = slice(start + first, start + first + len(part))
             yield rotate(attention.k_proj(k[block]), part), v[block]
     if num_pointer_tokens:
-        yield attention.k_proj(k[num_placed:]), v[num_placed:]
+        yield attention.k_proj(k[num_rotated:]), v[num_rotated:]
 
 
 def attend_in_blocks(q: Tensor, blocks: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """softmax(q k' / sqrt(c)) v over blocks of keys and values, never holding all scores at once.
+    """softmax(q k^T / sqrt(c)) v over blocks of keys and values, never holding all scores at once.
 
     Per query a running maximum, sum and weighted sum are kept (online softmax, arXiv 1805.02867).
 

@@ -98,7 +98,7 @@ def in_bands(function: Callable[[Tensor], Tensor], grid: Tensor, step: int) -> T
 
 
 def window_partition(grid: Tensor, window: int, padding: Tensor) -> Tensor:
-    """`model.layers.window_partition` with a padding of one's own.
+    """`model.layers.window_partition` with a padding of the caller's choice.
 
     grid: (B, h, w, C); padding: (C,) -> (B * rows * columns, window, window, C)
     """
