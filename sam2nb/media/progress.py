@@ -1,13 +1,13 @@
-"""The progress bar of loops that may take long."""
+"""The progress bar of long loops."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from tqdm.auto import tqdm
 
 
-def with_bar(items: Iterable | Sequence, title: str, show: bool = True) -> Iterable:
+def with_bar(items: Iterable, title: str, show: bool = True) -> Iterable:
     """Iterate over items with a progress bar that disappears at the end.
 
     show: False returns the items as they are.

@@ -129,7 +129,7 @@ class VideoFile:
 
 def play(address: str | Path) -> Iterator[np.ndarray]:
     """Iterate over the frames of a file or network stream, (H, W, 3) uint8, without scanning it first."""
-    with _open(address if "://" in str(address) else Path(address), str(address)) as container:
+    with _open(str(address), str(address)) as container:
         yield from (upright(frame) for frame in _frames(container))
 
 
@@ -140,7 +140,7 @@ def upright(frame: av.VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
 
 
-def _open(file: Path | str | io.BytesIO, name: str) -> InputContainer:
+def _open(file: str | Path | io.BytesIO, name: str) -> InputContainer:
     try:
         if isinstance(file, io.BytesIO):
             file.seek(0)

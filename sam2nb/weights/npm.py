@@ -56,7 +56,7 @@ def npm_pack(package: str, folder: Path) -> Path:
     cache = Path(_npm(npm, "config", "get", "cache").strip()) / "_cacache" / "tmp"
     before = _bytes_below(cache)
     command = [npm, "pack", package, "--pack-destination", str(folder), "--silent"]
-    command.append(f"--fetch-timeout={DOWNLOAD_SECONDS * 1000}")  # npm's five minutes are too short for slow networks
+    command.append(f"--fetch-timeout={DOWNLOAD_SECONDS * 1000}")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder)
     try:
         with tqdm(total=ARCHIVE_BYTES, unit="B", unit_scale=True, unit_divisor=1024, desc="npm pack") as bar:
