@@ -154,7 +154,7 @@ def test_one_hook_alone_fires_and_its_output_counts(name):
 
 
 class LowRank(nn.Module):
-    """A linear layer with a low-rank addition, as LoRA puts it in place of the layer."""
+    """A linear layer with a low-rank addition, as LoRA substitutes it for the layer."""
 
     def __init__(self, base: nn.Linear) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class LowRank(nn.Module):
 
 
 class Rounded(nn.Module):
-    """A linear layer with weights of eight bits, as quantisation puts it in place of the layer."""
+    """A linear layer with weights of eight bits, as quantisation substitutes it for the layer."""
 
     def __init__(self, base: nn.Linear) -> None:
         super().__init__()

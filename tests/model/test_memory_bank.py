@@ -1,4 +1,4 @@
-"""Which frames are attended to: a rule over integers, checked by example, by property and against official."""
+"""Which frames are attended to: a rule over integers, checked by example, by property and against official code."""
 
 import random
 from types import SimpleNamespace
@@ -104,13 +104,13 @@ def test_a_stream_keeps_a_bounded_number_of_memories():
         assert len(tracked) <= 16 and len(prompted) <= 4 + 16 // 7 + 1
 
 
-# --- official, with memories that carry nothing but their frame's number ----------------------------------------------
+# --- the official package, with memories that carry only the number of their frame -----------------------------------
 
 WIDTH = 2  # channels of everything below
 
 
 class Listener:
-    """In the place of official's memory attention: notes what it is given."""
+    """Takes the place of the official memory attention and notes what it is given."""
 
     def __call__(self, curr, curr_pos, memory, memory_pos, num_obj_ptr_tokens):
         self.memory, self.position, self.pointers = memory[:, 0, 0], memory_pos[:, 0], num_obj_ptr_tokens
@@ -181,7 +181,7 @@ def wrapped(distance: int, span: int) -> float:
 
 @pytest.mark.parity
 @pytest.mark.parametrize("max_prompted", [None, 2, 3])
-def test_over_random_histories_official_attends_to_the_same_frames(official, max_prompted):
+def test_over_random_histories_the_official_package_attends_to_the_same_frames(official, max_prompted):
     rng = random.Random(2)
     for _ in range(1000):
         frame, prompted, tracked, num_frames, reverse = random_history(rng)

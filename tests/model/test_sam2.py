@@ -69,8 +69,8 @@ def test_in_sam_2_0_pointers_carry_no_time():
     scramble(model)
     features = model.encode_image(torch.randn(1, 3, 128, 128))
     memory, pointer = torch.randn(1, 64, 8, 8), torch.randn(1, 256)
-    answers = [model.recall(features, Recollection(((memory, 0),), ((pointer, d),), 15)) for d in (1, 9)]
-    assert torch.equal(*answers)
+    conditioned = [model.recall(features, Recollection(((memory, 0),), ((pointer, d),), 15)) for d in (1, 9)]
+    assert torch.equal(*conditioned)
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def test_an_absent_object_gets_the_learned_no_object_pointer(model):
 
 @torch.no_grad()
 def test_an_empty_mask_prompt_means_an_absent_object(model, features):
-    answer, pointer = model.predict_from_mask(features, torch.zeros(1, 1, 128, 128))
+    prediction, pointer = model.predict_from_mask(features, torch.zeros(1, 1, 128, 128))
     assert torch.equal(pointer, model.no_obj_ptr)
-    assert answer.object_score.item() == -10
-    assert torch.allclose(answer.logits, torch.full_like(answer.logits, -10.0))
+    assert prediction.object_score.item() == -10
+    assert torch.allclose(prediction.logits, torch.full_like(prediction.logits, -10.0))

@@ -65,7 +65,7 @@ def test_crops_find_the_same_masks(genuine_tiny, official_model):
     assert len({tuple(record["crop_box"]) for record in ours}) > 1
 
 
-def test_single_answers_and_other_thresholds_find_the_same_masks(genuine_tiny, official_model):
+def test_single_masks_and_other_thresholds_find_the_same_masks(genuine_tiny, official_model):
     settings = {
         "points_per_side": None,
         "point_grids": [np.array([[0.2, 0.3], [0.5, 0.5], [0.7, 0.6], [0.45, 0.2], [0.9, 0.9]])],

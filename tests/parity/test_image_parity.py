@@ -38,7 +38,7 @@ def tiny_pair(official):
 @pytest.mark.parametrize("image_size", [256, pytest.param(1024, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", TRUNKS)
 @torch.no_grad()
-def test_image_features_equal_official(official, name, image_size):
+def test_image_features_equal_the_official_ones(official, name, image_size):
     if image_size == 1024 and name != "sam2.1_hiera_t":
         pytest.skip("one trunk at full size is enough: padding of the others is covered below")
     ours, theirs = build_pair(name, image_size)
@@ -84,7 +84,7 @@ def test_the_first_difference_tells_another_shape():
 
 @pytest.mark.parametrize("image_size", [224, 320, 480])
 @torch.no_grad()
-def test_inputs_that_do_not_fill_their_windows_equal_official(official, image_size):
+def test_features_of_inputs_that_do_not_fill_their_windows_equal_the_official_ones(official, image_size):
     # 480 / 4 = 120 pads to 8, 4 and 14 in different ways; 224 is less than one window in the last stage
     ours, theirs = build_pair("sam2_hiera_t", image_size)
     pixels = torch.randn(2, 3, image_size, image_size)
@@ -108,7 +108,7 @@ PROMPTS = {
 @pytest.mark.parametrize("multimask", [True, False])
 @pytest.mark.parametrize("kind", PROMPTS)
 @torch.no_grad()
-def test_masks_equal_official(tiny_pair, kind, multimask):
+def test_masks_equal_the_official_ones(tiny_pair, kind, multimask):
     ours, theirs = tiny_pair
     points, labels, with_mask = PROMPTS[kind]
     points = None if points is None else torch.tensor(points)
@@ -137,20 +137,20 @@ def test_an_unstable_single_mask_gives_way_as_in_the_official_package(tiny_pair)
     high_res = (torch.randn(8, 32, 64, 64), torch.randn(8, 64, 32, 32))
     points, labels = torch.rand(8, 1, 2) * 256, torch.ones(8, 1, dtype=torch.int32)
     logits, iou, _, _ = official_decoder(theirs, image, high_res, Prompts(points, labels), False, repeat_image=False)
-    answer = ours.predict_masks(image, high_res, Prompts(points, labels), multimask=False)
+    prediction = ours.predict_masks(image, high_res, Prompts(points, labels), multimask=False)
     ours.stable_single_mask = False
     plain = ours.predict_masks(image, high_res, Prompts(points, labels), multimask=False)
     ours.stable_single_mask = True
-    gave_way = (plain.logits != answer.logits).flatten(1).any(dim=1)
+    gave_way = (plain.logits != prediction.logits).flatten(1).any(dim=1)
     assert gave_way.any()  # otherwise this test shows nothing
-    assert largest_gap(answer.logits, logits) <= LOGIT_TOLERANCE
-    assert largest_gap(answer.iou, iou) <= SCORE_TOLERANCE
+    assert largest_gap(prediction.logits, logits) <= LOGIT_TOLERANCE
+    assert largest_gap(prediction.iou, iou) <= SCORE_TOLERANCE
 
 
 @pytest.mark.parametrize("from_prompt", [True, False])
 @pytest.mark.parametrize("name", ["sam2_hiera_t", "sam2.1_hiera_t"])
 @torch.no_grad()
-def test_memories_equal_official(official, name, from_prompt):
+def test_memories_equal_the_official_ones(official, name, from_prompt):
     theirs = build_official(name, 256, ("++model.binarize_mask_from_pts_for_mem_enc=true",))
     scramble(theirs)
     ours = build_sam2(name, device="cpu", hydra_overrides_extra=["++model.image_size=256"])
@@ -165,15 +165,15 @@ def test_memories_equal_official(official, name, from_prompt):
 
 
 @torch.no_grad()
-def test_a_mask_prompt_equals_official(tiny_pair):
+def test_a_mask_prompt_gives_the_official_masks_and_pointers(tiny_pair):
     ours, theirs = tiny_pair
     pixels = torch.randn(2, 3, 256, 256)
     features = ours.encode_image(pixels)
     mask = torch.zeros(2, 1, 256, 256)
-    mask[0, :, 40:200, 50:180] = 1  # the second object is not in the picture
+    mask[0, :, 40:200, 50:180] = 1  # the second object is not in the image
     *_, high, pointer, score = theirs._use_mask_as_output(features.embedding, list(features.high_res), mask)
-    answer, own_pointer = ours.predict_from_mask(features, mask)
+    prediction, own_pointer = ours.predict_from_mask(features, mask)
     expected_low = torch.nn.functional.interpolate(high, size=(64, 64), mode="bilinear", antialias=True)
-    assert largest_gap(answer.logits, expected_low) <= LOGIT_TOLERANCE
+    assert largest_gap(prediction.logits, expected_low) <= LOGIT_TOLERANCE
     assert largest_gap(own_pointer, pointer) <= LOGIT_TOLERANCE
-    assert largest_gap(answer.object_score, score) <= SCORE_TOLERANCE
+    assert largest_gap(prediction.object_score, score) <= SCORE_TOLERANCE

@@ -1,4 +1,4 @@
-"""nano, saved with our own code, is a checkpoint that Meta's code loads strictly and answers with alike."""
+"""nano, saved with our own code, is a checkpoint that Meta's code loads strictly and predicts the same masks with."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def saved(tmp_path_factory):
     return str(path)
 
 
-def test_official_loads_nano_and_gives_the_same_masks(official, saved):
+def test_the_official_package_loads_nano_and_gives_the_same_masks(official, saved):
     from sam2.build_sam import build_sam2
     from sam2.sam2_image_predictor import SAM2ImagePredictor as Official
 
@@ -46,16 +46,16 @@ def test_official_loads_nano_and_gives_the_same_masks(official, saved):
     assert loaded.keys() == theirs.state_dict().keys()
     theirs, ours = Official(theirs), SAM2ImagePredictor(load_model("sam2nb_nano", device="cpu"))
     theirs._bb_feat_sizes = [(64, 64), (32, 32), (16, 16)]  # fixed there for an input of 1024
-    answers = []
+    predictions = []
     for predictor in (theirs, ours):
         predictor.set_image(photo("cat"))
-        answers.append(predictor.predict(np.array(CLICK), np.array([1]), return_logits=True))
-    expected, got = ([torch.as_tensor(np.asarray(part)) for part in answer] for answer in answers)
+        predictions.append(predictor.predict(np.array(CLICK), np.array([1]), return_logits=True))
+    expected, got = ([torch.as_tensor(np.asarray(part)) for part in prediction] for prediction in predictions)
     assert largest_gap(got[0], expected[0]) < LOGIT_TOLERANCE
     assert largest_gap(got[1], expected[1]) < SCORE_TOLERANCE
 
 
-def test_official_tracks_with_nano_alike(official, saved):
+def test_the_official_package_tracks_alike_with_nano(official, saved):
     from sam2.build_sam import build_sam2_video_predictor
 
     theirs = build_sam2_video_predictor(

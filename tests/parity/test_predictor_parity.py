@@ -53,7 +53,7 @@ def assert_same(mine, reference):
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_answers_equal_official(predictors, kind):
+def test_predictions_equal_the_official_ones(predictors, kind):
     ours, theirs = predictors
     case = as_arrays(CASES[kind])
     assert_same(ours.predict(**case, return_logits=True), theirs.predict(**case, return_logits=True))
@@ -68,7 +68,7 @@ def test_masks_are_the_official_ones_as_bool(predictors):
 
 
 @pytest.mark.parametrize("multimask", [True, False])
-def test_an_earlier_answer_fed_back_equals_official(predictors, multimask):
+def test_an_earlier_prediction_fed_back_gives_the_official_masks(predictors, multimask):
     ours, theirs = predictors
     first = ours.predict(np.array(POINT), np.array([1]))
     logits = first.logits[[first.scores.argmax()]]
@@ -77,20 +77,20 @@ def test_an_earlier_answer_fed_back_equals_official(predictors, multimask):
         assert_same(ours.predict(**case), theirs.predict(**case))
 
 
-def test_the_embedding_equals_official(predictors):
+def test_the_embedding_equals_the_official_one(predictors):
     ours, theirs = predictors
     gap = (ours.get_image_embedding() - theirs.get_image_embedding()).abs().max().item()
     assert gap <= 1e-4
 
 
 @pytest.mark.slow
-def test_a_batch_of_pictures_equals_official(predictors, photo):
+def test_a_batch_of_images_gives_the_official_masks(predictors, photo):
     ours, theirs = predictors
-    pictures = [photo[:, :200].copy(), photo[::2, ::3].copy()]
+    images = [photo[:, :200].copy(), photo[::2, ::3].copy()]
     clicks, labels = [np.array([[100, 150]]), np.array([[50, 50], [10, 10]])], [np.array([1]), np.array([1, 0])]
     boxes = [np.array([20, 20, 180, 250]), None]
     for predictor in predictors:
-        predictor.set_image_batch(pictures)
+        predictor.set_image_batch(images)
     try:
         mine = ours.predict_batch(clicks, labels, boxes, multimask_output=False, return_logits=True)
         reference = theirs.predict_batch(clicks, labels, boxes, multimask_output=False, return_logits=True)

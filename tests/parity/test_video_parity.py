@@ -21,7 +21,7 @@ LONG, SHORT = 20, 7  # frames; the time code of pointers depends on the length b
 
 
 def make_clip(folder, num_frames: int, seed: int = 0):
-    """A textured picture with two discs that move across it, as JPEG files."""
+    """A textured image with two discs that move across it, as JPEG files."""
     rng = np.random.default_rng(seed)
     height, width = SIZE_HW
     coarse = rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)
@@ -51,7 +51,7 @@ def build_pair(config: str, image_size: int, apply_postprocessing: bool = True, 
     shared = {"device": "cpu", "hydra_overrides_extra": overrides, "apply_postprocessing": apply_postprocessing}
     theirs = build_official(official_config(config), None, **shared)
     scramble(theirs)
-    # official crashes in float32 where an object's only prompt lies in the future (BFloat16 and Float)
+    # the official package crashes in float32 where an object's only prompt lies in the future (BFloat16 and Float)
     theirs.memory_attention.register_forward_pre_hook(memory_as_float, with_kwargs=True)
     theirs.fill_hole_area = 0  # silently skipped there without the CUDA extension; see the test of holes
     ours = build_sam2_video_predictor(config, None, **shared)
@@ -72,10 +72,10 @@ def larger_pair(official):
 
 
 class Play:
-    """One predictor on one clip; keeps every answer it gives."""
+    """One predictor on one clip; keeps every result it returns."""
 
     def __init__(self, predictor, clip: str):
-        self.predictor, self.state, self.answers = predictor, predictor.init_state(clip), []
+        self.predictor, self.state, self.results = predictor, predictor.init_state(clip), []
 
     def click(self, frame, obj_id, *points, labels=None, **kwargs):
         labels = np.array([1] * len(points) if labels is None else labels, np.int32)
@@ -102,7 +102,7 @@ class Play:
 
     def _keep(self, result):
         frame, ids, masks = result
-        self.answers.append((frame, list(ids), masks.detach().clone()))
+        self.results.append((frame, list(ids), masks.detach().clone()))
 
 
 def disc(x0, y0, radius):
@@ -123,7 +123,7 @@ def two_clicks(play):
 def clicks_one_by_one(play):
     play.click(0, 1, (30, 40))
     play.click(0, 1, (100, 10), labels=[0], clear_old_points=False)
-    play.click(0, 1, (30, 40))  # the earlier answer goes back in, so this is not the first click again
+    play.click(0, 1, (30, 40))  # the earlier prediction goes back in, so this is not the first click again
     play.run()
 
 
@@ -274,9 +274,9 @@ def assert_same_play(ours, theirs, scenario, clip):
     mine, reference = Play(ours, clip), Play(theirs, clip)
     scenario(mine)
     scenario(reference)
-    assert [(frame, ids) for frame, ids, _ in mine.answers] == [(frame, ids) for frame, ids, _ in reference.answers]
+    assert [(frame, ids) for frame, ids, _ in mine.results] == [(frame, ids) for frame, ids, _ in reference.results]
     shares = []
-    for (frame, _, a), (_, _, b) in zip(mine.answers, reference.answers, strict=True):
+    for (frame, _, a), (_, _, b) in zip(mine.results, reference.results, strict=True):
         assert a.shape == b.shape
         agreement = ((a > 0) == (b > 0)).float().mean().item()
         assert agreement >= SIGN_AGREEMENT, f"frame {frame}: sign agreement {agreement:.5f}"
@@ -285,12 +285,12 @@ def assert_same_play(ours, theirs, scenario, clip):
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_every_answer_agrees_on_a_short_clip(pair, clips, scenario):
+def test_all_masks_agree_on_a_short_clip(pair, clips, scenario):
     assert_same_play(*pair, scenario, clips[SHORT])
 
 
 @pytest.mark.parametrize("scenario", ON_THE_LONG_CLIP, ids=lambda scenario: scenario.__name__)
-def test_every_answer_agrees_on_a_clip_longer_than_the_pointers_reach(larger_pair, clips, scenario):
+def test_all_masks_agree_on_a_clip_longer_than_the_pointers_reach(larger_pair, clips, scenario):
     shares = assert_same_play(*larger_pair, scenario, clips[LONG])
     assert len(shares) > 10
     assert any(0.02 < share < 0.98 for share in shares), "masks that are empty or full prove nothing"
@@ -307,7 +307,7 @@ def test_objects_that_may_not_overlap_agree(clips, official):
     assert_same_play(*pair, two_objects, clips[SHORT])
 
 
-def test_holes_are_filled_as_official_does_with_its_extension(clips, official, monkeypatch):
+def test_holes_are_filled_as_by_the_official_extension(clips, official, monkeypatch):
     import cv2
     import sam2.utils.misc as misc
     import torch
@@ -324,7 +324,7 @@ def test_holes_are_filled_as_official_does_with_its_extension(clips, official, m
     two_clicks(filled)
     ours.fill_hole_area = 0
     two_clicks(plain)
-    assert any(not torch.equal(a[2], b[2]) for a, b in zip(filled.answers, plain.answers, strict=True))
+    assert any(not torch.equal(a[2], b[2]) for a, b in zip(filled.results, plain.results, strict=True))
     ours.fill_hole_area = 30
     assert_same_play(ours, theirs, two_clicks, clips[SHORT])
 

@@ -53,7 +53,7 @@ def test_a_package_without_streams_says_so():
 
 @pytest.mark.slow
 @pytest.mark.parity
-def test_official_and_transformers_track_the_same_masks():
+def test_the_official_package_and_transformers_track_the_same_masks():
     pytest.importorskip("sam2")
     pytest.importorskip("transformers")
     small = {"weights": None, "image_size": 128, "threads": 1, "repeats": 0}
