@@ -48,19 +48,19 @@ def auto(
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     check_formats(wanted)
-    settings = {
-        "points_per_side": points_per_side,
-        "pred_iou_thresh": pred_iou,
-        "stability_score_thresh": stability,
-        "box_nms_thresh": box_nms,
-        "min_mask_region_area": min_area,
-        "crop_n_layers": crops,
-        "use_m2m": refine,
-        "tiles": tiles,
-        "memory_budget": None if memory is None else memory * BYTES_PER_MEGABYTE,
-    }
-    sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    generator = SAM2AutomaticMaskGenerator(sam2, output_mode="coco_rle", **settings)
+    generator = SAM2AutomaticMaskGenerator(
+        load_chosen_model(model, weights, device, dtype, image_size),
+        points_per_side=points_per_side,
+        pred_iou_thresh=pred_iou,
+        stability_score_thresh=stability,
+        box_nms_thresh=box_nms,
+        crop_n_layers=crops,
+        min_mask_region_area=min_area,
+        output_mode="coco_rle",
+        use_m2m=refine,
+        memory_budget=None if memory is None else memory * BYTES_PER_MEGABYTE,
+        tiles=tiles,
+    )
     _write_masks(generator, images, out, wanted)
 
 

@@ -12,17 +12,18 @@ from PIL import Image
 
 from sam2nb.evaluation.benchmarks.setting import Workload
 
+PHOTO_SEED = 0
 DRIFT = 8  # pixels per frame
 BOX_TOP, BOX_HW, BOX_MARGIN = 100.0, (260, 180), 20  # pixels of the clip
 
 
-def photo(workload: Workload, seed: int = 0) -> NDArray[np.uint8]:
+def photo(workload: Workload) -> NDArray[np.uint8]:
     """The photograph: the image file of the workload, or smooth random blobs. (H, W, 3) uint8"""
     size = workload.photo_hw[::-1]
     if workload.image is not None:
         with Image.open(workload.image) as image:
             return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC))
-    coarse = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    coarse = np.random.default_rng(PHOTO_SEED).integers(0, 255, (12, 16, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))
 
 

@@ -26,12 +26,12 @@ from tqdm.auto import tqdm
 from sam2nb.masks.measure import stability_score
 from sam2nb.media.images import normalise
 from sam2nb.model.sam2 import SAM2
-from sam2nb.structures import INCLUDE_LABEL, ImageFeatures, Prompts
+from sam2nb.structures import INCLUDE_LABEL, MASK_STRIDE, ImageFeatures, Prompts
 
 logger = logging.getLogger(__name__)
 
 TEACHER_SIDE = 512  # half the official input: a quarter of the cost, nearly the same masks
-MASK_SIDE = TEACHER_SIDE // 4
+MASK_SIDE = TEACHER_SIDE // MASK_STRIDE
 MAX_MASKS = 24  # per photograph
 CLICKS_PER_SIDE = 5
 MIN_IOU, MIN_STABILITY, MAX_OVERLAP = 0.75, 0.85, 0.75

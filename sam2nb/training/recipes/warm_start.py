@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sam2nb.model.layers import to_tokens
-from sam2nb.model.sam2 import MEMORY_BIAS, MEMORY_SCALE, SAM2
+from sam2nb.model.sam2 import MASK_PROMPT_BIAS, MASK_PROMPT_SCALE, MEMORY_BIAS, MEMORY_SCALE, SAM2
+from sam2nb.structures import MASK_STRIDE
 
 APPEARANCE, MASK = 48, 16  # channels of a memory token for each; together 64
 APPEARANCE_SCALE = 3.0  # standard deviation of an appearance channel: well above the sine code added to the keys
@@ -39,7 +40,7 @@ def warm_start_memory(model: SAM2, pixels: Tensor, masks: Tensor) -> None:
     pixels: (N, 3, S, S), any normalised images; masks: (N, 1, S, S), 0 or 1, any masks on them. A few dozen are enough.
     """
     embedding = to_tokens(model.encode_image(pixels).embedding).flatten(0, 1)
-    low = F.avg_pool2d(masks, 4) * MEMORY_SCALE + MEMORY_BIAS
+    low = F.avg_pool2d(masks, MASK_STRIDE) * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS
     no_mask = model.sam_prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
     mask_embedding = to_tokens(model.sam_prompt_encoder.mask_downscaling(low) - no_mask).flatten(0, 1)
     appearance = Components(embedding, APPEARANCE)
