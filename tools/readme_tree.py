@@ -23,7 +23,7 @@ FLOORS = ROOT / "tests" / "test_floors.py"
 BEGIN, END = "<!-- tree: written by tools/readme_tree.py -->", "<!-- end of the tree -->"
 WIDTH = 120
 
-# What has no docstring: the folders of the project, in the order of the tree, and one of the package.
+# Folders without an `__init__.py`: those of the project, in the order of the tree, and one of the package.
 FOLDERS = {
     "notebooks": "01_setup … 08_train_and_finetune, to be read in this order; solutions/",
     "examples": "ten short scripts to copy",
@@ -99,7 +99,7 @@ def listing(folder: Path) -> list[Path]:
     """The files and folders to show: the package in the order of its floors, other folders by name, files first."""
     order = [name for floor in floors() for name in floor] if folder == PACKAGE else []
     found = [path for path in folder.iterdir() if path.suffix == ".py" or path.is_dir() and has_files(path)]
-    rank = {name: place for place, name in enumerate(order)}
+    rank = {name: number for number, name in enumerate(order)}
     return sorted(found, key=lambda path: (rank.get(path.stem, len(rank)), path.is_dir(), path.name))
 
 

@@ -30,6 +30,7 @@ PartsOption = Annotated[
         "track1, track4, stream1, …; separated by commas."
     ),
 ]
+SidesOption = Annotated[str, typer.Option(help="Sides of the model's input, one run each; separated by commas.")]
 RandomWeightsOption = Annotated[
     bool, typer.Option("--random-weights", help="Random weights of the same size: no download, same speed.")
 ]
@@ -112,9 +113,9 @@ def benchmark(
     weights: WeightsOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = "auto",
-    image_size: Annotated[str, typer.Option(help="Sides of the model's input, one run each.")] = "1024",
-    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile on all sides.")] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each side.")] = None,
+    image_size: SidesOption = "1024",
+    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile in every implementation.")] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each implementation.")] = None,
     repeats: Annotated[int, typer.Option(help="Timed rounds after the warm-up; 0 measures memory only.")] = 5,
     workload: WorkloadOption = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File to write, one per input size.")] = None,
