@@ -4,7 +4,7 @@ Images (SAM 2, arXiv 2408.00714, section 6; SAM, arXiv 2304.02643, section 7.1).
 
 - box: the tight box around the true mask, single-mask output.
 - click 1: the pixel deepest inside the true mask; of the three masks, the one with the highest *predicted* IoU.
-- click k: one more click in the middle of the largest error (`next_click`). The prompt is all clicks so far and the
+- click k: one more click, deepest inside the wrong pixels (`next_click`). The prompt is all clicks so far and the
   logits of the last mask; single-mask output. An object whose mask is already perfect keeps its score.
 
 Scores are IoUs averaged over objects (not over images), from masks at the size of the image. For comparison: the

@@ -96,9 +96,9 @@ class Sam2Model(nn.Module):
     ) -> Sam2Output:
         """Predict masks for N objects in each of B images; prompts as `Sam2Processor` returns them.
 
-        input_masks: (B, 1 or N, h, w) logits of an earlier prediction. original_sizes is accepted so that
-        `model(**inputs)` works, and ignored. Raises ValueError unless exactly one of pixel_values and image_embeddings
-        is given.
+        input_masks: (B, 1 or N, height, width), logits of an earlier prediction, of any size. original_sizes is
+        accepted so that `model(**inputs)` works, and ignored. Raises ValueError unless exactly one of pixel_values and
+        image_embeddings is given.
         """
         if (pixel_values is None) == (image_embeddings is None):
             raise ValueError("give exactly one of pixel_values and image_embeddings")
@@ -149,7 +149,7 @@ class Sam2Model(nn.Module):
 
 
 def _mask_prompt(masks: Tensor, objects: int, fine: Tensor) -> Tensor:
-    """Masks (1 or N, h, w) of any size -> (N, 1, 4h, 4w), the size of the finest map."""
+    """Masks (1 or N, height, width) of any size -> (N, 1, 4h, 4w), the size of the finest map."""
     masks = masks[:, None].to(fine.device, torch.float32)
     if masks.shape[-2:] != fine.shape[-2:]:
         masks = F.interpolate(masks, fine.shape[-2:], mode="bilinear", align_corners=False, antialias=True)

@@ -13,6 +13,7 @@ from sam2nb.plotting import PALETTE
 
 HEIGHT = 0.9  # of a box
 ARROW_STYLE = {"arrowstyle": "-|>", "mutation_scale": 12, "color": "#444444"}
+PROMPTED_ROW = NUM_MASKMEM - 1  # of the temporal position table; the rows before it are ages
 PROMPTED_COLOR, TRACKED_COLOR, POINTER_COLOR = PALETTE[5], PALETTE[0], PALETTE[2]
 
 
@@ -74,8 +75,8 @@ def memory_timeline(choices: dict[int, MemoryChoice], num_frames: int) -> Axes:
     """
     _, ax = plt.subplots(figsize=(8.2, 0.9 + 0.42 * len(choices)), layout="constrained")
     for row, (frame, choice) in enumerate(choices.items()):
-        for other, age in choice.spatial:
-            color = PROMPTED_COLOR if age == NUM_MASKMEM - 1 else TRACKED_COLOR  # the last age means "prompted"
+        for other, table_row in choice.spatial:
+            color = PROMPTED_COLOR if table_row == PROMPTED_ROW else TRACKED_COLOR
             ax.scatter(other, row, s=150, marker="s", color=color)
         pointers = [other for other, _ in choice.pointers]
         ax.scatter(

@@ -53,8 +53,8 @@ def show_masks(
     """Show masks on an image, with the prompts that led to them. Returns the axes.
 
     masks: as in draw_masks. scores: one number or text per mask, written beside it. points: (N, 2) as (x, y) in pixels
-    with labels (N,): 1 include (a blue plus), 0 exclude (an orange cross). boxes: (4,) or (N, 4) as (x1, y1, x2, y2).
-    colors: one object index per mask, by default 0, 1, 2 and so on. Raises ValueError if one of them does not fit.
+    with labels (N,): 1 include (blue, with a plus), 0 exclude (orange, with a cross). boxes: (4,) or (N, 4) as x1, y1,
+    x2, y2. colors: one object index per mask, by default 0, 1, 2 and so on. Raises ValueError if one does not fit.
     """
     rgb = as_rgb(image)
     stack = as_masks(masks, rgb.shape[:2])

@@ -43,7 +43,7 @@ class EncodedImage:
     """One image, ready for prompts.
 
     features: of a batch of 1.
-    conditioned: (1, 256, h, w), the embedding after `recall`.
+    conditioned: (1, 256, h, w), the embedding after `recall`, which has no memories to attend to here.
     size_hw: height and width of the image in pixels.
     """
 
@@ -134,7 +134,8 @@ class SAM2ImagePredictor:
 
         point_coords: (N, 2) as (x, y) in image pixels, or (B, N, 2) for B objects. point_labels: (N,) or (B, N), 1 to
             include, 0 to exclude.
-        box: (4,) or (B, 4) as x1, y1, x2, y2. mask_input: (1, 4h, 4w), logits of an earlier prediction.
+        box: (4,) or (B, 4) as x1, y1, x2, y2. mask_input: (1, 4h, 4w) or (B, 1, 4h, 4w), logits of an earlier
+            prediction.
         multimask_output: three masks for an ambiguous prompt, or one.
         return_logits: float logits instead of bool masks.
         normalize_coords: False if coordinates are already between 0 and 1.
@@ -206,7 +207,7 @@ class SAM2ImagePredictor:
         )
 
     def get_image_embedding(self) -> Tensor:
-        """The embedding that the decoder attends to: (1, 256, h, w), a sixteenth of the input's side."""
+        """The embeddings that the decoder attends to, of the B images that are set: (B, 256, h, w), stride 16."""
         return torch.cat([image.conditioned for image in self._encoded_images()])
 
     def reset_predictor(self) -> None:

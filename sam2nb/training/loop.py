@@ -91,7 +91,7 @@ def train(
     while progress.phase < len(phases) and left > 0:
         phase_run = run.begin(phases[progress.phase], begin_phase, optimiser_state)
         optimiser_state = None  # the state of the interrupted phase, not of those after it
-        left -= phase_run.steps(left)
+        left -= phase_run.take_steps(left)
         phase_run.finish()
     return average
 
@@ -149,7 +149,7 @@ class PhaseRun:
     wrapped: nn.Module
     optimiser: AcceleratedOptimizer
 
-    def steps(self, limit: float) -> int:
+    def take_steps(self, limit: float) -> int:
         """Train until the phase ends, for at most `limit` steps; returns the number of steps taken."""
         progress, phase = self.run.progress, self.phase
         first, saved_at = progress.total, time.monotonic()

@@ -18,7 +18,7 @@ STEPS_PER_ENTRY = 20  # the means of this many steps make one entry
 
 
 class RunLog:
-    """Appends to `folder/log.csv` (columns: time, phase, step, name, value) and, if it is installed, to TensorBoard."""
+    """The log in `folder/log.csv` (columns: time, phase, step, name, value) and, if it is installed, in TensorBoard."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

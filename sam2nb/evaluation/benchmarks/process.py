@@ -61,7 +61,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TQDM_DISABLE": "1"},  # no progress bars, whosever code draws them
+            env={**os.environ, "TQDM_DISABLE": "1"},  # no progress bars, whichever package draws them
         )
 
     def send(self, order: dict[str, Any]) -> None:

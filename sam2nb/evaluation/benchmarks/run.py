@@ -1,6 +1,6 @@
 """A benchmark run: every contestant in its own process, one step each in turn.
 
-A process each, so that no memory allocator helps or hurts another's. After an untimed warm-up step the contestants
+With processes of their own, they share no memory allocator. After an untimed warm-up step the contestants
 alternate, step by step, so that other load on the machine meets all of them alike; the device is synchronized before
 and after every step. The ratio of two contestants is the median over neighbouring steps. CPU seconds, those of all
 threads together, are steadier on a busy machine. Memory is most precise in a run of one part.
@@ -45,8 +45,8 @@ def benchmark(
 ) -> Benchmark:
     """Measure this package, and others side by side with it on the same weights.
 
-    model: name of a checkpoint. weights: "own" for its own (downloaded once), None for random ones of its size (equally
-    fast), or a file. against: "official", "transformers", or the folder of another checkout of sam2nb.
+    model: name of a checkpoint, or "auto". weights: "own" for its own (downloaded once), None for random ones of its
+    size (equally fast), or a file. against: "official", "transformers", or the folder of another checkout of sam2nb.
     parts: names of `benchmarks.parts`. repeats: timed steps after the warm-up; 0 measures memory only.
     report: called with every line of text. save_to: a JSON file, written after every part.
 

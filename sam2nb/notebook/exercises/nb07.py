@@ -19,7 +19,8 @@ def spatial_memories(answer: Any) -> str | None:
         return None
     missing, extra = sorted(expected - given), sorted(given - expected)
     parts = [f"{len(missing)} missing" if missing else "", f"too many: {extra}" if extra else ""]
-    return ", ".join(part for part in parts if part) + "; right are all prompted frames and the last six tracked ones"
+    rule = "frame 25 attends to all prompted frames and the last six tracked ones"
+    return f"{', '.join(part for part in parts if part)}; {rule}"
 
 
 @exercise("07.mask_product")

@@ -3,7 +3,7 @@
 A point grid gives thousands of masks; most are poor, or show an object that another point has found already. The
 filters drop (SAM, arXiv 2304.02643, appendix B), in this order: masks that are unstable under a shifted threshold,
 masks cut off by the edge of a crop, and of masks with nearly the same box all but the best. Masks of low predicted IoU
-are gone before (`decode.py`). Every filter takes candidates and returns candidates.
+have been dropped before (`decode.py`). Every filter takes candidates and returns candidates.
 
 Differs from the official package: empty masks are dropped by a filter of their own, not because 0/0 compares false.
 """

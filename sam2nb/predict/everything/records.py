@@ -90,6 +90,7 @@ def label_map(records: Sequence[Record], size_hw: tuple[int, int]) -> np.ndarray
     """One number per pixel: 0 for background, else 1 + the index of the record; small masks are on top.
 
     -> (H, W), uint8 for up to 255 records, else uint16
+    Raises ValueError for masks of another size, or more than 65,535 of them.
     """
     if len(records) > np.iinfo(np.uint16).max:
         raise ValueError(f"a label map holds at most {np.iinfo(np.uint16).max} masks, got {len(records)}")

@@ -1,10 +1,10 @@
 """Upsample the decoder's masks to the size of the image, a strip of columns at a time.
 
-The decoder predicts masks at a quarter of its input's side, 256 x 256. The image may have 3000 x 1951 or 10,000 x
-10,000 pixels, and a batch may hold two hundred masks. The official package upsamples all of them before it filters:
-4.2 GiB for one copy. But no filter needs more than a few columns of a mask: areas are sums over columns, and run
-lengths are written column by column. So each strip is upsampled, counted, encoded and dropped, and memory depends on
-the strip alone.
+The decoder predicts masks at a quarter of the model's input side, usually 256 x 256. The image may have 3000 x 1951 or
+10,000 x 10,000 pixels, and a batch may hold two hundred masks. The official package upsamples all of them before it
+filters: 4.2 GiB for one copy. But no filter needs more than a few columns of a mask: areas are sums over columns, and
+run lengths are written column by column. So each strip is upsampled, counted, encoded and dropped, and memory depends
+on the strip alone.
 
 Where a mask is empty it is not upsampled at all: an interpolated logit lies between its neighbours, so where the small
 logits are below the lowest threshold, the large ones are too.

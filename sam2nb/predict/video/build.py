@@ -72,4 +72,4 @@ def _read_value(override: str, text: str) -> bool | int:
 
 def _check_fixed(override: str, text: str, only: str) -> None:
     if text.lower() != only:
-        raise ValueError(f"{override!r} must be {only}: corrections always last, and keep the memories around them")
+        raise ValueError(f"{override!r} must be {only}: a correction lasts, and the memories around it are kept")

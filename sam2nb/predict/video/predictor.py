@@ -74,7 +74,7 @@ class SAM2VideoPredictor:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         return self.model.device
 
     @property

@@ -1,7 +1,7 @@
 """Track through a stream that may never end: a camera, a generator, a network address.
 
-A stream holds the current frame only. Of the past it keeps what the memory rule can still read when time runs forwards:
-the prompted frames, and fifteen tracked ones for each object.
+A stream holds the current frame only. Of the past it keeps the memories that later frames can still attend to: for each
+object those of its latest prompted frames (see `max_prompted`) and of the last fifteen frames.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _require_trainable(model: SAM2, parts: str, are_clips: bool) -> None:
 
 
 class ImageSampler:
-    """Makes batches of one image, mirrored half of the time, with some of its objects."""
+    """Batches of one image each, mirrored half of the time, with some of its objects."""
 
     def __init__(self, model: SAM2, data: LabelledImages, frozen_encoder: bool) -> None:
         self.items: list[tuple[Tensor, ImageFeatures | None, NDArray[np.bool_]]] = []
@@ -112,7 +112,7 @@ class ImageSampler:
 
 
 class ClipSampler:
-    """Makes batches of a few neighbouring annotated frames of one clip, half of the time backwards."""
+    """Batches of a few neighbouring annotated frames of one clip, half of the time backwards."""
 
     def __init__(self, model: SAM2, data: Sequence[LabelledClip]) -> None:
         self.side = model.image_size

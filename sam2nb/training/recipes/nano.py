@@ -54,7 +54,10 @@ SCALE_PHOTOS = 48  # enough to estimate the spread of the teacher's features
 
 
 def read_recipe(name: str = "nano", overrides: tuple[str, ...] = ()) -> dict[str, Any]:
-    """`configs/train/<name>.yaml` with hydra overrides such as "phases.0.steps=200" or "image_size=256"."""
+    """`configs/train/<name>.yaml` with hydra overrides such as "phases.0.steps=200" or "image_size=256".
+
+    Raises ValueError for an unknown name.
+    """
     folder = resource_dir("configs") / "train"
     if not (folder / f"{name}.yaml").is_file():
         known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
@@ -154,7 +157,7 @@ def feature_scales(labels: LabelledPhotos) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class RecipeBatches:
-    """Makes the batch of a step as its phase says, with stills and clips, and the input sizes, in turn."""
+    """The batch of each step, as its phase says: stills and clips alternate, and so do the input sizes."""
 
     materials: Materials
     image_size: int
