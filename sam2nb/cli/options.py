@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 ModelOption = Annotated[str, typer.Option("--model", help="Checkpoint name; auto takes the best one on disk.")]
 WeightsOption = Annotated[
-    Path | None, typer.Option("--weights", help="Weights file to load into --model's configuration instead of its own.")
+    Path | None,
+    typer.Option("--weights", help="Weights file to load into the configuration of --model (not auto)."),
 ]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: the best available.")
@@ -33,12 +34,17 @@ BoxOption = Annotated[
 
 
 def load_chosen_model(model: str, weights: Path | None, device: str | None, dtype: str, image_size: int | None) -> SAM2:
-    """Load the model that the options choose: a checkpoint by name, or a weights file in its configuration."""
+    """Load the model that the options choose: a checkpoint by name, or a weights file in its configuration.
+
+    Raises ValueError for a weights file without the name of a checkpoint.
+    """
     from sam2nb.build import build_sam2, load_model, pick_device, pick_dtype
     from sam2nb.weights.registry import find_checkpoint
 
     if weights is None:
         return load_model(model, device=device, dtype=dtype, image_size=image_size)
+    if model == "auto":
+        raise ValueError("--weights needs --model, whose configuration the file must fit; for example sam2nb_nano")
     overrides = [] if image_size is None else [f"++model.image_size={image_size}"]
     sam2 = build_sam2(find_checkpoint(model).config, weights, device=device, hydra_overrides_extra=overrides)
     sam2.compute_dtype = pick_dtype(dtype, pick_device(device))
