@@ -47,8 +47,8 @@ class OverlayWriter:
 class PaletteWriter:
     """One palette PNG per frame, as in DAVIS: the value of a pixel is its object, 0 the background.
 
-    Integer ids from 1 to 254 are their own value, others get the next free one; `labels` maps ids to values. Where
-    objects overlap, the highest logit wins.
+    An integer id from 1 to 254 is its own value if that is free, others get the lowest free one; `labels` maps ids to
+    values. Where objects overlap, the highest logit wins.
 
     folder: is made if it does not exist.
     """

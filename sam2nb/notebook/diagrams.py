@@ -70,8 +70,9 @@ def sam2_diagram() -> Axes:
 def memory_timeline(choices: dict[int, MemoryChoice], num_frames: int) -> Axes:
     """Draw the frames that each frame attends to, one row per frame.
 
-    choices: frame -> the result of choose_memories for it. num_frames: of the whole clip. Filled squares are spatial
-    memories (orange: prompted, blue: tracked), small green dots are object pointers, the black bar is the frame itself.
+    choices: frame -> the result of choose_memories for it, with the default num_maskmem. num_frames: of the whole clip.
+    Filled squares are spatial memories (orange: prompted, blue: tracked), small green dots are object pointers, the
+    black bar is the frame itself.
     """
     _, ax = plt.subplots(figsize=(8.2, 0.9 + 0.42 * len(choices)), layout="constrained")
     for row, (frame, choice) in enumerate(choices.items()):
