@@ -32,6 +32,10 @@ class ImageFeatures:
     position: Tensor
     high_res: tuple[Tensor, Tensor]
 
+    def rows(self, index: slice | Tensor) -> ImageFeatures:
+        """Select or repeat images: a slice, or (N,) integers -> features of N images"""
+        return ImageFeatures(self.embedding[index], self.position, tuple(level[index] for level in self.high_res))
+
 
 @dataclass(frozen=True)
 class Prompts:

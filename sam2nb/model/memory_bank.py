@@ -4,7 +4,8 @@ SAM 2, arXiv 2408.00714, section 4 "Memory bank". The rule is pure Python over f
 and tested without a tensor. A frame attends to
 
 - every prompted frame, past and future, with the last row of the temporal position table;
-- the six frames before it that were tracked (after it, when tracking runs backwards), one row for each age;
+- the six frames before it that were tracked (after it, when tracking runs backwards), one row for each age
+  (four in sam2nb_nano, whose table has five rows);
 - object pointers: those of all past prompted frames, and of the fifteen frames before it.
 
 Differs from the official package: prompted frames come in order of time, not of prompting, so that objects prompted on

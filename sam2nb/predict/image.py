@@ -114,10 +114,7 @@ class SAM2ImagePredictor:
                 conditioned = self.model.recall(features)
             for index, rgb in enumerate(batch):
                 row = slice(index, index + 1)
-                own = ImageFeatures(
-                    features.embedding[row], features.position, tuple(level[row] for level in features.high_res)
-                )
-                encoded.append(EncodedImage(own, conditioned[row], rgb.shape[:2]))
+                encoded.append(EncodedImage(features.rows(row), conditioned[row], rgb.shape[:2]))
         return encoded
 
     def predict(

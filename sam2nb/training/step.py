@@ -54,7 +54,7 @@ class TrainingStep(nn.Module):
         if not len(batch.truth):
             return losses
         conditioned = self.model.recall(features)[batch.image_index]
-        high_res = _rows_of(features, batch.image_index).high_res
+        high_res = features.rows(batch.image_index).high_res
         truth = (batch.truth > 0.5).cpu().numpy()
         prompts, multimask = _first_prompts(rng, truth, batch.truth.device)
         conversation = []
@@ -107,7 +107,7 @@ class TrainingStep(nn.Module):
         """Encode all frames at once; yields the features of one frame after the other, one row per object."""
         encoded = self.model.encode_image(batch.pixels.flatten(0, 1))
         frames, clips = batch.pixels.shape[:2]
-        return (_rows_of(encoded, t * clips + batch.clip_index) for t in range(frames))
+        return (encoded.rows(t * clips + batch.clip_index) for t in range(frames))
 
     def first_frame(
         self, features: ImageFeatures, batch: ClipBatch, rng: np.random.Generator
@@ -174,8 +174,3 @@ def _first_prompts(rng: np.random.Generator, truth: NDArray[np.bool_], device: t
 
 def _on(prompts: Prompts, device: torch.device) -> Prompts:
     return Prompts(prompts.points.to(device), prompts.labels.to(device))
-
-
-def _rows_of(features: ImageFeatures, rows: Tensor) -> ImageFeatures:
-    """Repeat features so that every object has its own row: rows (N,), the image of each object"""
-    return ImageFeatures(features.embedding[rows], features.position, tuple(level[rows] for level in features.high_res))

@@ -55,7 +55,7 @@ def score_stills(model: SAM2, batch: StillBatch) -> tuple[dict[str, float], Tens
     rng = generator(PROMPTS_SEED, 0)
     features = model.encode_image(batch.pixels.to(model.device))
     rows = batch.image_index.to(model.device)
-    conditioned, high_res = model.recall(features)[rows], tuple(level[rows] for level in features.high_res)
+    conditioned, high_res = model.recall(features)[rows], features.rows(rows).high_res
     truth = batch.truth.to(model.device)
     wanted = (batch.truth > 0.5).numpy()
     boxes = boxes_around(rng, wanted, noise=0.0)

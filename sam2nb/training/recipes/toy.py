@@ -83,7 +83,7 @@ def likely_pixels(model: SAM2, batch: StillBatch) -> tuple[NDArray[np.float32], 
     truth = (batch.truth > 0.5).numpy()
     features = model.encode_image(batch.pixels)
     conditioned = model.recall(features)[batch.image_index]
-    high_res = tuple(level[batch.image_index] for level in features.high_res)
+    high_res = features.rows(batch.image_index).high_res
     boxes = boxes_around(np.random.default_rng(0), truth, noise=0.0)
     logits = model.predict_masks(conditioned, high_res, boxes, multimask=False).logits[:, 0].numpy()
     ious = []
