@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
-from tqdm.auto import tqdm
 
 from sam2nb import notebook, plotting
 from sam2nb.notebook import lab as lab_module
@@ -69,14 +71,16 @@ def test_every_photograph_is_small_rgb_and_an_unknown_name_lists_them():
         notebook.photo("lena")
 
 
-def test_progress_bars_are_silent_after_setup_only_where_tqdm_disable_is_set(monkeypatch, capsys):
-    monkeypatch.setattr(tqdm, "__init__", tqdm.__init__)  # restored at the end of the test
-    monkeypatch.delenv("TQDM_DISABLE", raising=False)
-    notebook.setup(quiet=True)
-    list(tqdm(range(2), desc="counting", disable=False))
-    assert "counting" in capsys.readouterr().err
-    monkeypatch.setenv("TQDM_DISABLE", "1")
-    notebook.setup(quiet=True)
-    notebook.setup(quiet=True)
-    assert list(tqdm(range(2), desc="counting", disable=False)) == [0, 1]
-    assert capsys.readouterr().err == ""
+@pytest.mark.parametrize("disabled", [True, False])
+def test_progress_bars_are_silent_after_setup_only_where_tqdm_disable_is_set(disabled):
+    code = """
+from sam2nb import notebook
+from tqdm.auto import tqdm
+notebook.setup(quiet=True)
+notebook.setup(quiet=True)
+assert list(tqdm(range(2), desc="counting", disable=False)) == [0, 1]
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    environment |= {"TQDM_DISABLE": "1"} if disabled else {}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert ("counting" in done.stderr) is not disabled
