@@ -70,7 +70,7 @@ def comments_of(path: Path) -> list[str]:
     return list(comments.values())
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", [*FILES, *sorted(PACKAGE.rglob("*.js"))], ids=name_of)
 def test_no_file_is_longer_than_can_be_read_at_once(path):
     count = len(path.read_text(encoding="utf-8").splitlines())
     assert count <= FILE_LINES, f"{name_of(path)} has {count} lines: split it, one idea per file"

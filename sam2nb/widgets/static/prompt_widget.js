@@ -1,6 +1,5 @@
-// An image to click on: the browser side of sam2nb.widgets.prompt.PromptWidget.
-// Python owns the prompts; this file draws them and reports new ones. All coordinates are pixels of the original
-// image, whatever its size on the screen.
+// The browser side of sam2nb.widgets.prompt.PromptWidget. Python owns the prompts; this file draws them and reports
+// new ones. All coordinates are pixels of the original image, whatever its size on the screen.
 
 const INCLUDE = "#0072B2"; // the colours of sam2nb.plotting, here and in the CSS; a test compares them
 const EXCLUDE = "#D55E00";
@@ -16,13 +15,9 @@ function element(tag, attributes = {}, text = "") {
 }
 
 // Bytes from Python arrive as a DataView; an <img> needs an object URL.
-function asUrl(view, type) {
-  return URL.createObjectURL(new Blob([view], { type }));
-}
-
 function loadImage(view, type, then) {
   const image = new Image();
-  const url = asUrl(view, type);
+  const url = URL.createObjectURL(new Blob([view], { type }));
   image.onload = () => {
     URL.revokeObjectURL(url);
     then(image);
