@@ -129,7 +129,8 @@ def track_video(request: TrackRequest, model: SAM2, outputs: TrackOutputs) -> It
         rle=outputs.rle,
         fps=outputs.fps or getattr(session.frames, "fps", DEFAULT_FPS),
     )
-    yield f"{len(session.objects)} objects on {count} of {len(session.frames)} frames"
+    number = len(session.objects)
+    yield f"{number} object{'s' * (number != 1)} on {count} of {len(session.frames)} frames"
     for path in outputs.paths:
         yield f"wrote {path}"
 

@@ -41,7 +41,7 @@ def test_the_command_tracks_and_writes_everything(command, clip, tmp_path):
         "--out", tmp_path / "out.mp4", "--masks", tmp_path / "masks", "--rle", tmp_path / "out.json",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert "1 objects on 4 of 4 frames" in done.output
+    assert "1 object on 4 of 4 frames" in done.output
     assert len(open_frames(tmp_path / "out.mp4")) == 4
     assert sorted(p.name for p in (tmp_path / "masks").iterdir()) == [f"{i:05d}.png" for i in range(4)]
 
