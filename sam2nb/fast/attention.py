@@ -85,12 +85,18 @@ def streamed(
 def _at_once(
     attention: RoPEAttention, q: Tensor, k: Tensor, v: Tensor, rotation: Tensor, num_pointer_tokens: int
 ) -> Tensor:
-    """The textbook order, with the cached rotation."""
-    q, k, v = attention.q_proj(q)[:, None], attention.k_proj(k)[:, None], attention.v_proj(v)[:, None]
-    num_rotated = k.shape[2] - num_pointer_tokens
-    grids = rotate(k[:, :, :num_rotated].unflatten(2, (-1, len(rotation))), rotation).flatten(2, 3)
-    k = torch.cat((grids, k[:, :, num_rotated:]), dim=2)
-    return attention.out_proj(attend(rotate(q, rotation), k, v)[:, 0])
+    """The textbook order, with the cached rotation, and no tensor kept longer than it is needed."""
+    q = rotate(attention.q_proj(q), rotation)
+    k, v = attention.k_proj(k), attention.v_proj(v)
+    num_rotated = k.shape[1] - num_pointer_tokens
+    k = torch.cat(
+        (
+            rotate(k[:, :num_rotated].unflatten(1, (-1, len(rotation))), rotation).flatten(1, 2),
+            k[:, num_rotated:],
+        ),
+        dim=1,
+    )
+    return attention.out_proj(attend(q[:, None], k[:, None], v[:, None])[:, 0])
 
 
 def _key_blocks(

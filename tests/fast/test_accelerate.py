@@ -29,8 +29,10 @@ def outputs(model, batch: int = 1) -> dict[str, torch.Tensor]:
     points = torch.rand(3, 2, 2, generator=generator) * SIDE
     prediction = model.predict_masks(model.recall(one), one.high_res, Prompts(points, torch.ones(3, 2).int()), True)
     memory = model.memorize(one, torch.randn(3, 1, SIDE, SIDE, generator=generator), torch.ones(3, 1), False).float()
+    # memories of their own: those above are rounded to bfloat16, sometimes to the other neighbour
+    given = torch.randn(3, model.mem_dim, *one.embedding.shape[-2:], generator=generator)
     pointer = torch.randn(3, model.hidden_dim, generator=generator)
-    conditioned = model.recall(one, Recollection(((memory, model.num_maskmem - 1), (memory, 0)), ((pointer, 3),), 15))
+    conditioned = model.recall(one, Recollection(((given, model.num_maskmem - 1), (given, 0)), ((pointer, 3),), 15))
     return {
         "embedding": features.embedding,
         "stride 4": features.high_res[0],
