@@ -35,17 +35,9 @@ def run_neck(neck: FpnNeck, maps: list[Tensor], heads: tuple[nn.Conv2d, ...]) ->
     maps: per stage (B, C_i, h_i, w_i), finest first -> per stage (B, heads' or d_model channels, h_i, w_i)
     """
     assert not neck.top_down_levels & set(range(len(heads)))
-    outputs: list[Tensor] = []
-    coarser = None
-    for level, conv in zip(reversed(range(len(maps))), neck.convs, strict=True):
-        head = heads[level] if level < len(heads) else None
-        lateral = convolve_1x1(maps[level], conv.conv, head)
-        if coarser is not None and level in neck.top_down_levels:
-            upsampled = F.interpolate(coarser.float(), scale_factor=2.0, mode="nearest")
-            lateral = lateral + upsampled.to(lateral.dtype)
-        outputs.insert(0, lateral)
-        coarser = lateral
-    return outputs
+    all_heads = (*heads, *[None] * (len(maps) - len(heads)))
+    layers = zip(maps, reversed(neck.convs), all_heads, strict=True)
+    return neck.fuse([convolve_1x1(grid, conv.conv, head) for grid, conv, head in layers])
 
 
 def convolve_1x1(grid: Tensor, conv: nn.Conv2d, head: nn.Conv2d | None) -> Tensor:

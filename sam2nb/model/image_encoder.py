@@ -32,12 +32,16 @@ class FpnNeck(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """maps: per stage (B, C_i, h_i, w_i), finest first -> per stage (B, d_model, h_i, w_i)"""
+        # bring every stage to d_model channels
+        laterals = [conv(grid) for conv, grid in zip(reversed(self.convs), maps, strict=True)]
+        return self.fuse(laterals)
+
+    def fuse(self, laterals: Sequence[Tensor]) -> list[Tensor]:
+        """Sum the laterals top-down: per stage (B, channels, h_i, w_i), finest first -> the same shapes"""
         outputs: list[Tensor] = []
         coarser = None
         # from coarse to fine
-        for level, conv in zip(reversed(range(len(maps))), self.convs, strict=True):
-            # bring the stage to d_model channels
-            lateral = conv(maps[level])
+        for level, lateral in reversed(list(enumerate(laterals))):
             if coarser is not None and level in self.top_down_levels:
                 # add the coarser level, upsampled (in float32 as trained)
                 upsampled = F.interpolate(coarser.float(), scale_factor=2.0, mode="nearest")
