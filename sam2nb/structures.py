@@ -6,7 +6,7 @@ image embedding (one sixteenth of the model's input side S).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -87,6 +87,20 @@ class FrameMemory:
     pointer: Tensor
     object_score: Tensor
     mask_logits: Tensor
+
+    def stored(self, device: torch.device) -> FrameMemory:
+        """The same with its maps on another device."""
+        return replace(self, features=self.features.to(device), mask_logits=self.mask_logits.to(device))
+
+    def split(self) -> list[FrameMemory]:
+        """The memory of each object, in storage of its own, so that it can be dropped alone."""
+        parts = (self.features, self.pointer, self.object_score, self.mask_logits)
+        return [FrameMemory(*row) for row in zip(*map(own_rows, parts), strict=True)]
+
+
+def own_rows(batch: Tensor) -> list[Tensor]:
+    """The rows of a batch, each (1, …) and in storage of its own."""
+    return [batch] if len(batch) == 1 else [batch[row : row + 1].clone() for row in range(len(batch))]
 
 
 @dataclass(frozen=True)

@@ -141,18 +141,24 @@ class SAM2(nn.Module):
         conditioned: (B or 1, 256, h, w) from `recall`; high_res: see ImageFeatures
         -> MaskPrediction with M = 3 (multimask) or M = 1
         """
-        size_hw = tuple(conditioned.shape[-2:])
-        # prompts become tokens and a map; the image gets a position encoding of the same kind
-        sparse, dense = self.sam_prompt_encoder(prompts, size_hw[0] * EMBEDDING_STRIDE, size_hw)
-        position = self.sam_prompt_encoder.pe_layer(size_hw)
-        # four masks with their scores
-        prediction = self.sam_mask_decoder(conditioned, position, sparse, dense, high_res)
+        prediction = self.predict_all_masks(conditioned, high_res, prompts)
         # three masks for an ambiguous prompt, one otherwise
         if multimask:
             return take_multimask(prediction)
         if self.stable_single_mask and not self.training:
             return take_stable_single_mask(prediction)
         return take_single_mask(prediction)
+
+    def predict_all_masks(
+        self, conditioned: Tensor, high_res: tuple[Tensor, Tensor], prompts: Prompts
+    ) -> MaskPrediction:
+        """Predict all four masks of B objects, the single one first: as `predict_masks`, with M = 4"""
+        size_hw = tuple(conditioned.shape[-2:])
+        # prompts become tokens and a map; the image gets a position encoding of the same kind
+        sparse, dense = self.sam_prompt_encoder(prompts, size_hw[0] * EMBEDDING_STRIDE, size_hw)
+        position = self.sam_prompt_encoder.pe_layer(size_hw)
+        # four masks with their scores
+        return self.sam_mask_decoder(conditioned, position, sparse, dense, high_res)
 
     def predict_from_mask(self, features: ImageFeatures, mask: Tensor) -> tuple[MaskPrediction, Tensor]:
         """Take the user's mask as the output and run the decoder only for its object pointer.

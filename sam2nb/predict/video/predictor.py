@@ -19,6 +19,8 @@ from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.pretrained import load_pretrained
 from sam2nb.predict.prompts import ArrayLike
+from sam2nb.predict.video.matching import MatchingMemory
+from sam2nb.predict.video.memory import OfficialMemory
 from sam2nb.predict.video.prompts import read_mask, read_points
 from sam2nb.predict.video.session import FrameResult, ObjectId, VideoSession
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream
@@ -57,10 +59,12 @@ class SAM2VideoPredictor:
         non_overlap_masks: bool = False,
         binarize_prompted: bool = True,
         progress: bool = True,
+        memory: str | None = None,
     ) -> None:
-        require_video_weights(model)
         self.model = model
-        self.tracker = Tracker(model, fill_hole_area, max_sprinkle_area, non_overlap_masks, binarize_prompted)
+        remember = MatchingMemory(model) if memory == "match" or model.missing_parts else OfficialMemory(model)
+        self.tracker = Tracker(
+            model, remember, fill_hole_area, max_sprinkle_area, non_overlap_masks, binarize_prompted)
         self.progress = progress
 
     @classmethod

@@ -7,15 +7,15 @@ be inspected, copied, or changed by hand: `del session.objects[2]` removes an ob
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from sam2nb.media.video import FrameSource, ModelInputs
 from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryBank
-from sam2nb.structures import FrameMemory, ImageFeatures
+from sam2nb.structures import ImageFeatures
 
 ObjectId = Hashable
 
@@ -44,31 +44,52 @@ class FramePrompt:
 
 
 @dataclass(frozen=True)
-class PendingPrediction:
-    """The prediction from a prompt: it may still change, and becomes a memory when tracking starts.
+class ObjectPrediction:
+    """The prediction for B objects on one frame, before it is memorized.
 
-    pointer: (1, 256); object_score: (1, 1); mask_logits: (1, 1, 4h, 4w).
+    mask_logits: (B, 1, 4h, 4w); object_score: (B, 1), positive where the object is present; pointer: (B, 256), None
+    for a memory that has no use for it.
     """
 
-    pointer: Tensor
-    object_score: Tensor
     mask_logits: Tensor
+    object_score: Tensor
+    pointer: Tensor | None = None
+
+    def stored(self, device: torch.device) -> ObjectPrediction:
+        """The same with its masks on another device."""
+        return replace(self, mask_logits=self.mask_logits.to(device))
+
+
+class Memory(Protocol):
+    """The memory of B objects on one frame, in the form that one `VideoMemory` makes and reads: `FrameMemory`,
+    `MatchMemory`.
+    """
+
+    mask_logits: Tensor
+    object_score: Tensor
+
+    def stored(self, device: torch.device) -> Memory:
+        """The same with its maps on another device."""
+
+    def split(self) -> list[Memory]:
+        """The memory of each object, in storage of its own."""
 
 
 @dataclass
 class ObjectTrack:
     """One object: its prompts, pending predictions and memories by frame, and where tracking has been.
 
+    pending: predictions from prompts, which may still change and become memories when tracking starts.
     directions: for each frame that propagation has passed, whether it ran in reverse. A prompt on such a frame is a
     correction, which attends to the memories; a prompt on any other frame is predicted as on a single image.
     """
 
     prompts: dict[int, FramePrompt] = field(default_factory=dict)
-    pending: dict[int, PendingPrediction] = field(default_factory=dict)
+    pending: dict[int, ObjectPrediction] = field(default_factory=dict)
     bank: MemoryBank = field(default_factory=MemoryBank)
     directions: dict[int, bool] = field(default_factory=dict)
 
-    def prediction_at(self, frame: int) -> PendingPrediction | FrameMemory | None:
+    def prediction_at(self, frame: int) -> ObjectPrediction | Memory | None:
         """The latest prediction on a frame: the pending one, else the memory, else None."""
         return self.pending.get(frame) or self.bank.get(frame)
 

@@ -1,7 +1,7 @@
 """The tracking engine: prompt, settle, track, result (SAM 2, arXiv 2408.00714, section 4).
 
-Each frame goes through the model in the order of the paper's figure 3: encode the image, recall the memories, predict
-masks, memorize them.
+Each frame goes through the model in the order of the paper's figure 3: encode the image, recall the memories and
+predict masks, memorize them. The last two are the memory's (`memory.py`).
 
 Differs from the official package: objects that attend to the same frames run as one batch; a correction on a tracked
 frame stays a condition for all others; holes are filled on every device.
@@ -10,36 +10,33 @@ frame stays a condition for all others; holes are filled on every device.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sam2nb.masks.regions import clean_masks, separate
 from sam2nb.media.images import masks_to_image
 from sam2nb.media.video import FrameSource, ModelInputs
-from sam2nb.model.mask_decoder import hide_absent, take_best
-from sam2nb.model.memory_bank import MemoryChoice, choose_memories, recollect
+from sam2nb.model.memory_bank import MemoryChoice, choose_memories
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.video.memory import VideoMemory
 from sam2nb.predict.video.prompts import join_points
 from sam2nb.predict.video.session import (
     FramePrompt,
     FrameResult,
     ObjectId,
+    ObjectPrediction,
     ObjectTrack,
-    PendingPrediction,
     VideoSession,
 )
 from sam2nb.structures import (
     MASK_LOGIT_CLAMP,
     MASK_STRIDE,
     NO_OBJECT_LOGIT,
-    FrameMemory,
     ImageFeatures,
     Prompts,
-    Recollection,
 )
 
 FILL_HOLE_AREA = 8  # pixels of the low-resolution mask, as in the official post-processing
@@ -49,7 +46,7 @@ AMBIGUOUS_POINTS = 1  # up to this many points (a box is two) give three masks, 
 
 @dataclass
 class Tracker:
-    """Track the objects of a session. Holds the model and its options, and no state of a video.
+    """Track the objects of a session. Holds the model, its memory and options, and no state of a video.
 
     `prompt`, `settle` and `track` write their outcome into the session and return None; `result` reads the session and
     changes nothing. The features of the frame encoded last are kept in `session.encoded`.
@@ -60,6 +57,7 @@ class Tracker:
     """
 
     model: SAM2
+    memory: VideoMemory
     fill_hole_area: int = FILL_HOLE_AREA
     max_sprinkle_area: int = 0
     non_overlap_masks: bool = False
@@ -103,36 +101,27 @@ class Tracker:
         features = self._encode(session, frame)
         with autocast_for(self.model):
             if prompt.mask is not None:
-                prediction, pointer = self.model.predict_from_mask(features, prompt.mask)
-                logits = prediction.logits
+                prediction = self.memory.predict_from_mask(features, prompt.mask)
             else:
-                conditioned = self.model.recall(features, _memories_for_correction(session, track, frame))
+                choice = _choice_for_correction(session, track, frame)
                 prompts = Prompts(prompt.points, prompt.labels, self._earlier_logits(track, frame))
                 ambiguous = prompt.labels.shape[1] <= AMBIGUOUS_POINTS
-                prediction = take_best(self.model.predict_masks(conditioned, features.high_res, prompts, ambiguous))
-                logits = hide_absent(prediction.logits, prediction.object_score)
-                pointer = self.model.object_pointer(prediction.tokens[:, 0], prediction.object_score)
-        logits = clean_masks(logits.float(), self.fill_hole_area, self.max_sprinkle_area).to(session.storage)
+                prediction = self.memory.predict_from_points(features, prompts, ambiguous, track.bank, choice)
+        track.pending[frame] = self._cleaned(prediction, session.storage)
         track.prompts[frame] = prompt
-        track.pending[frame] = PendingPrediction(pointer, prediction.object_score, logits)
         session.objects[obj_id] = track  # only now, so that a failure leaves no half-made object
 
     @torch.no_grad()
     def settle(self, session: VideoSession) -> None:
         """Memorize the pending predictions; from now on all other frames attend to them."""
-        input_hw = (self.model.image_size, self.model.image_size)
         tracks = session.objects.values()
         for frame in sorted({frame for track in tracks for frame in track.pending}):
             features = self._encode(session, frame)
             for track in [track for track in tracks if frame in track.pending]:
-                pending = track.pending[frame]
-                logits = pending.mask_logits.to(self.model.device)
+                prediction = track.pending[frame].stored(self.model.device)
                 with autocast_for(self.model):
-                    masks = F.interpolate(logits, input_hw, mode="bilinear", align_corners=False)
-                    spatial = self.model.memorize(features, masks, pending.object_score, self.binarize_prompted)
-                track.bank.prompted[frame] = FrameMemory(
-                    spatial.to(session.storage), pending.pointer, pending.object_score, pending.mask_logits
-                )
+                    memory = self.memory.memorize(features, prediction, self.binarize_prompted)
+                track.bank.prompted[frame] = memory.stored(session.storage)
                 track.bank.tracked.pop(frame, None)
                 del track.pending[frame]
 
@@ -142,25 +131,17 @@ class Tracker:
 
         An object with a prompt on this frame keeps the prediction from it. reverse: tracking runs backwards in time.
         """
-        input_hw = (self.model.image_size, self.model.image_size)
         tracks = session.objects.values()
         unprompted = [track for track in tracks if frame not in track.bank.prompted]
         features = self._encode(session, frame) if unprompted else None
         for choice, batch in _batches(session, unprompted, frame, reverse):
-            memories = recollect([track.bank for track in batch], choice)
             with autocast_for(self.model):
-                conditioned = self.model.recall(features, memories)
-                prompts = Prompts.padding(1, self.model.device)  # the same for all objects
-                prediction = self.model.predict_masks(conditioned, features.high_res, prompts, multimask=True)
-                best = take_best(prediction)
-                logits = hide_absent(best.logits, best.object_score).float()
-                pointer = self.model.object_pointer(best.tokens[:, 0], best.object_score)
-                masks = F.interpolate(logits, input_hw, mode="bilinear", align_corners=False)
-                spatial = self.model.memorize(features, masks, best.object_score, from_prompt=False)
-            logits = clean_masks(logits, self.fill_hole_area, self.max_sprinkle_area).to(session.storage)
-            memory = FrameMemory(spatial.to(session.storage), pointer, best.object_score, logits)
-            for row, track in enumerate(batch):
-                track.bank.tracked[frame] = _own_row(memory, row, len(batch))
+                prediction = self.memory.predict_tracked(features, [track.bank for track in batch], choice)
+                memory = self.memory.memorize(features, prediction, from_prompt=False)
+            logits = self._cleaned(prediction, session.storage).mask_logits
+            memory = replace(memory.stored(session.storage), mask_logits=logits)
+            for track, own in zip(batch, memory.split(), strict=True):
+                track.bank.tracked[frame] = own
         for track in tracks:
             track.directions[frame] = reverse
 
@@ -183,6 +164,11 @@ class Tracker:
             with autocast_for(self.model):
                 session.encoded = (frame, self.model.encode_image(pixels))
         return session.encoded[1]
+
+    def _cleaned(self, prediction: ObjectPrediction, storage: torch.device) -> ObjectPrediction:
+        """Fill holes and drop islands, and move the masks to where memories are kept."""
+        logits = clean_masks(prediction.mask_logits.float(), self.fill_hole_area, self.max_sprinkle_area)
+        return replace(prediction, mask_logits=logits.to(storage))
 
     def _earlier_logits(self, track: ObjectTrack, frame: int) -> Tensor | None:
         """The latest prediction on a frame as a mask prompt."""
@@ -217,16 +203,8 @@ def _choose(session: VideoSession, track: ObjectTrack, frame: int, reverse: bool
     )
 
 
-def _memories_for_correction(session: VideoSession, track: ObjectTrack, frame: int) -> Recollection | None:
+def _choice_for_correction(session: VideoSession, track: ObjectTrack, frame: int) -> MemoryChoice | None:
     """The memories of a frame that tracking has passed, in the direction in which it passed; None on other frames."""
     if frame not in track.directions or not track.bank.prompted:
         return None
-    return recollect([track.bank], _choose(session, track, frame, track.directions[frame]))
-
-
-def _own_row(memory: FrameMemory, row: int, count: int) -> FrameMemory:
-    """One object's part of a batch, in memory of its own, so that it can be dropped alone."""
-    if count == 1:
-        return memory
-    parts = (memory.features, memory.pointer, memory.object_score, memory.mask_logits)
-    return FrameMemory(*(part[row : row + 1].clone() for part in parts))
+    return _choose(session, track, frame, track.directions[frame])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sam2nb.media.video import FrameList, ModelInputs
-from sam2nb.predict.video.session import FramePrompt, ObjectTrack, PendingPrediction, VideoSession
+from sam2nb.predict.video.session import FramePrompt, ObjectPrediction, ObjectTrack, VideoSession
 from sam2nb.structures import FrameMemory
 from tests.predict.video.clips import COUNT, SIZE_HW, frame
 
@@ -13,8 +13,8 @@ def memory() -> FrameMemory:
     return FrameMemory(*(torch.zeros(1) for _ in range(4)))
 
 
-def pending() -> PendingPrediction:
-    return PendingPrediction(*(torch.zeros(1) for _ in range(3)))
+def pending() -> ObjectPrediction:
+    return ObjectPrediction(*(torch.zeros(1) for _ in range(3)))
 
 
 @pytest.fixture

@@ -1,0 +1,81 @@
+"""The memory of a tracker: how it predicts an object on a frame, and what it keeps of the frame for later ones.
+
+A `Tracker` holds one of two. `OfficialMemory` is the one of the paper (SAM 2, arXiv 2408.00714, section 4): memory
+attention recalls, the memory encoder memorizes. `MatchingMemory` (`matching.py`) compares image features and needs no
+weights of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from sam2nb.model.mask_decoder import hide_absent, take_best
+from sam2nb.model.memory_bank import MemoryBank, MemoryChoice, recollect
+from sam2nb.model.sam2 import SAM2
+from sam2nb.predict.video.session import Memory, ObjectPrediction
+from sam2nb.structures import FrameMemory, ImageFeatures, Prompts
+
+
+class VideoMemory(Protocol):
+    """Predict objects on a frame, and make memories of the predictions. Keeps no state of a video.
+
+    features: of the frame, for one image. banks: the memories of B objects; choice: which of them to attend to.
+    """
+
+    def predict_from_mask(self, features: ImageFeatures, mask: Tensor) -> ObjectPrediction:
+        """Take a given mask, (1, 1, S, S), as the prediction for one object."""
+
+    def predict_from_points(
+        self, features: ImageFeatures, prompts: Prompts, ambiguous: bool, bank: MemoryBank, choice: MemoryChoice | None
+    ) -> ObjectPrediction:
+        """Predict one object from prompts. choice: None where the frame has no memories to attend to."""
+
+    def predict_tracked(
+        self, features: ImageFeatures, banks: Sequence[MemoryBank], choice: MemoryChoice
+    ) -> ObjectPrediction:
+        """Predict B objects from their memories alone."""
+
+    def memorize(self, features: ImageFeatures, prediction: ObjectPrediction, from_prompt: bool) -> Memory:
+        """Make the memory of B objects. from_prompt: the user prompted the frame, so its masks are certain."""
+
+
+class OfficialMemory:
+    """Memory attention, memory encoder and object pointers, as trained."""
+
+    def __init__(self, model: SAM2) -> None:
+        self.model = model
+
+    def predict_from_mask(self, features: ImageFeatures, mask: Tensor) -> ObjectPrediction:
+        prediction, pointer = self.model.predict_from_mask(features, mask)
+        return ObjectPrediction(prediction.logits, prediction.object_score, pointer)
+
+    def predict_from_points(
+        self, features: ImageFeatures, prompts: Prompts, ambiguous: bool, bank: MemoryBank, choice: MemoryChoice | None
+    ) -> ObjectPrediction:
+        memories = None if choice is None else recollect([bank], choice)
+        conditioned = self.model.recall(features, memories)
+        return self._predict(conditioned, features, prompts, ambiguous)
+
+    def predict_tracked(
+        self, features: ImageFeatures, banks: Sequence[MemoryBank], choice: MemoryChoice
+    ) -> ObjectPrediction:
+        conditioned = self.model.recall(features, recollect(banks, choice))
+        no_prompts = Prompts.padding(1, self.model.device)  # the same for all objects
+        return self._predict(conditioned, features, no_prompts, multimask=True)
+
+    def memorize(self, features: ImageFeatures, prediction: ObjectPrediction, from_prompt: bool) -> FrameMemory:
+        side = self.model.image_size
+        masks = F.interpolate(prediction.mask_logits, (side, side), mode="bilinear", align_corners=False)
+        spatial = self.model.memorize(features, masks, prediction.object_score, from_prompt)
+        return FrameMemory(spatial, prediction.pointer, prediction.object_score, prediction.mask_logits)
+
+    def _predict(
+        self, conditioned: Tensor, features: ImageFeatures, prompts: Prompts, multimask: bool
+    ) -> ObjectPrediction:
+        best = take_best(self.model.predict_masks(conditioned, features.high_res, prompts, multimask))
+        pointer = self.model.object_pointer(best.tokens[:, 0], best.object_score)
+        return ObjectPrediction(hide_absent(best.logits, best.object_score).float(), best.object_score, pointer)
