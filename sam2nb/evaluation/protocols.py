@@ -31,7 +31,6 @@ from tqdm.auto import tqdm
 
 from sam2nb.evaluation.metrics import Click, JAndF, j_and_f, mask_iou, next_click
 from sam2nb.evaluation.samples import LabelledClip, LabelledImages, SampleError
-from sam2nb.weights.checkpoint import require_video_weights
 
 CLICKS = (1, 2, 3, 5)
 PROMPTS = ("mask", "box", "click")
@@ -145,8 +144,7 @@ def evaluate_video(
     predictor: a SAM2 model, or any object with the methods of SAM2VideoPredictor.
     prompt: "mask", "box" or "click" (one click, deepest inside).
 
-    Raises ValueError for another prompt, or for a model without the weights that tracking needs. Clips that cannot be
-    read are listed in `problems` instead.
+    Raises ValueError for another prompt. Clips that cannot be read are listed in `problems` instead.
     """
     if prompt not in PROMPTS:
         raise ValueError(f"prompt must be one of {', '.join(PROMPTS)}, got {prompt!r}")
@@ -235,7 +233,6 @@ def _image_predictor(predictor: Any) -> Any:
 def _video_predictor(predictor: Any) -> Any:
     if hasattr(predictor, "propagate_in_video"):
         return predictor
-    require_video_weights(predictor)
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
     return SAM2VideoPredictor(predictor)

@@ -42,7 +42,7 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
     model.load_state_dict(file.state, strict=not missing_parts)
     model.missing_parts = missing_parts
     if missing_parts:
-        logger.warning("%s holds the image path only; %s", file.path.name, video_refusal(missing_parts))
+        logger.info("%s holds the image path only: videos are tracked by matching", file.path.name)
     return model
 
 
@@ -79,16 +79,16 @@ def require_video_weights(model: object) -> None:
     """Raise ValueError for a model with image-only weights; it says what is missing and which checkpoints have it."""
     missing = getattr(model, "missing_parts", ())  # Meta's models have no such attribute
     if missing:
-        raise ValueError(video_refusal(missing))
+        raise ValueError(missing_memory(missing))
 
 
-def video_refusal(missing_parts: Sequence[str]) -> str:
-    """The sentence for a user who wants to track with image-only weights."""
+def missing_memory(missing_parts: Sequence[str]) -> str:
+    """The sentence for a user who wants the learned memory of image-only weights."""
     parts = [words for part, words in PART_WORDS.items() if part in missing_parts] or list(missing_parts)
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
     return (
-        f"this checkpoint cannot track: it has no weights for {listed}; images and everything mode work. "
-        "Every other checkpoint can track, for example sam2nb_nano or sam2.1_hiera_tiny"
+        f"this checkpoint has no learned memory: weights for {listed} are missing. It can segment images, and track by "
+        'matching (memory="match"); every other checkpoint has them, for example sam2nb_nano or sam2.1_hiera_tiny'
     )
 
 

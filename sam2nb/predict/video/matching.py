@@ -41,6 +41,8 @@ LARGE_PART = 0.3  # of the largest connected part: smaller ones do not count for
 GROWTH, MARGIN, SMALLEST = 1.6, 0.08, 0.2  # of a region around a box: relative, and in sides of the frame
 COVERAGE_SAMPLES = 4  # per cell and axis
 CERTAIN = 1e-3  # probabilities become logits only this close to 0 and 1
+SURELY_INSIDE, SURELY_OUTSIDE = 0.5, 0.1  # coverage of a cell that stands for the object, for the background
+FAMILIAR = 0.4  # share of a mask's cells that must look like the object
 AGREES = 0.3  # IoU with the prior, below which no mask of the decoder is taken
 PRESENT = 10.0  # object score of what was found, as of a given mask
 EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
@@ -107,20 +109,25 @@ class MatchingMemory:
         memories = [[bank[frame] for frame in (*prompted, *recent)] for bank in banks]
         embedding = centred(features.embedding)
         # where each object is: the whole frame, coarsely
-        near = [None] * len(prompted) + [REACH_COARSE] * len(recent)
-        skipped = range(len(prompted), len(near) - RECENT_COARSE)
-        frames = [_join_frames([memory[i].frame for memory in memories]) for i in range(len(near))]
-        found = carry_labels(view_frame(embedding), [(frames[i], near[i]) for i in range(len(near)) if i not in skipped])
+        frames = [_join_frames([memory[i].frame for memory in memories]) for i in range(len(memories[0]))]
+        chosen = with_reach(frames, len(prompted), RECENT_COARSE, REACH_COARSE)
+        found = carry_labels(view_frame(embedding), chosen)
         last = torch.cat([memory[-1].mask_logits for memory in memories]).to(embedding.device)
-        regions = regions_to_search(found, boxes_of(last))
+        boxes = regions_to_search(found, boxes_of(last))
         # its shape: the region around it, finely
-        soft = []
-        for box, memory in zip(regions, memories, strict=True):
-            chosen = [(memory[i].regions[0], None) for i in range(len(prompted))]
-            chosen += [(old.regions[0], REACH_FINE) for old in memory[len(prompted) :][-RECENT_FINE:]]
-            soft.append(carry_labels(View(box, view_region(embedding, box), None), chosen))
-        prior = paste(torch.cat(soft), regions, MASK_STRIDE * embedding.shape[-1])
-        return self._decode(features, prior)
+        regions = [View(box, view_region(embedding, box), None) for box in boxes]
+        views = [[seen.regions[0] for seen in memory] for memory in memories]
+        soft = [
+            carry_labels(region, with_reach(seen, len(prompted), RECENT_FINE, REACH_FINE))
+            for region, seen in zip(regions, views, strict=True)
+        ]
+        prior = paste(torch.cat(soft), boxes, MASK_STRIDE * features.embedding.shape[-1])
+        # its mask, redrawn by the mask decoder, and whether that still looks like the object
+        logits = self._decode(features, prior)
+        known = [[*(m.frame for m in memory[: len(prompted)]), *seen[: len(prompted)]] for memory, seen in zip(memories, views)]
+        shares = [familiar_share(*row) for row in zip(regions, logits > 0, known, strict=True)]
+        score = torch.where(torch.stack(shares)[:, None] >= FAMILIAR, PRESENT, -PRESENT)
+        return ObjectPrediction(hide_absent(logits, score), score)
 
     def memorize(self, features: ImageFeatures, prediction: ObjectPrediction, from_prompt: bool) -> MatchMemory:
         embedding = centred(features.embedding)
@@ -133,8 +140,8 @@ class MatchingMemory:
         )
         return MatchMemory(frame, views, prediction.object_score, prediction.mask_logits)
 
-    def _decode(self, features: ImageFeatures, prior: Tensor) -> ObjectPrediction:
-        """Let the mask decoder redraw the objects: prior (B, 1, 4h, 4w), 0 to 1"""
+    def _decode(self, features: ImageFeatures, prior: Tensor) -> Tensor:
+        """Let the mask decoder redraw the objects: prior (B, 1, 4h, 4w), 0 to 1 -> mask logits (B, 1, 4h, 4w)"""
         inside = prior > 0.5
         prior_logits = prior.clamp(CERTAIN, 1 - CERTAIN).logit()
         conditioned = self.model.recall(features)
@@ -144,9 +151,7 @@ class MatchingMemory:
         rows = torch.arange(len(prior), device=prior.device)
         best = (agreement + decoded.iou).argmax(dim=1)
         agrees = (agreement[rows, best] >= AGREES)[:, None, None, None]
-        logits = torch.where(agrees, decoded.logits[rows, best][:, None].float(), prior_logits)
-        score = torch.where(inside.flatten(1).any(dim=1, keepdim=True), PRESENT, -PRESENT)
-        return ObjectPrediction(hide_absent(logits, score), score)
+        return torch.where(agrees, decoded.logits[rows, best][:, None].float(), prior_logits)
 
 
 # --- matching ---------------------------------------------------------------------------------------------------------
@@ -167,6 +172,30 @@ def carry_labels(query: View, views: Iterable[tuple[View, float | None]]) -> Ten
     nearest, index = torch.cat(similarities, dim=1).topk(NEIGHBOURS, dim=1)
     weights = (nearest / TEMPERATURE).softmax(dim=1)
     return (weights * torch.cat(covered, dim=1)[:, index]).sum(dim=-1)
+
+
+def with_reach(views: Sequence[View], prompted: int, limit: int, reach: float) -> list[tuple[View, float | None]]:
+    """The prompted views, to be matched anywhere, and the last `limit` of the tracked ones, within reach."""
+    return [(view, None) for view in views[:prompted]] + [(view, reach) for view in views[prompted:][-limit:]]
+
+
+def familiar_share(region: View, mask: Tensor, views: Sequence[View]) -> Tensor:
+    """The share of a mask's cells that look more like the object than like its background in the prompted frames.
+
+    region: in which the mask, (1, H, W) bool, was found. views: of the prompted frames -> scalar, 0 for an empty mask
+    """
+    if not mask.any():
+        return mask.new_zeros((), dtype=torch.float32)
+    inside = coverage(mask.float(), region.box)[0]
+    cells = region.cells[inside >= min(0.5, float(inside.max()))]
+    covered = torch.cat([view.covered[0] for view in views]).to(cells.device)
+    keys = torch.cat([view.cells for view in views]).to(cells)
+    of_object, of_background = covered > SURELY_INSIDE, covered < SURELY_OUTSIDE
+    if not of_object.any() or not of_background.any():
+        return cells.new_ones(())  # nothing to judge by
+    nearest_object = (cells @ keys[of_object].T).amax(dim=1)
+    nearest_background = (cells @ keys[of_background].T).amax(dim=1)
+    return (nearest_object > nearest_background).float().mean()
 
 
 def _nearby(query_box: Tensor, key_box: Tensor, reach: float) -> Tensor:

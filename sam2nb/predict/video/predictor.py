@@ -19,13 +19,11 @@ from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.pretrained import load_pretrained
 from sam2nb.predict.prompts import ArrayLike
-from sam2nb.predict.video.matching import MatchingMemory
-from sam2nb.predict.video.memory import OfficialMemory
+from sam2nb.predict.video.memories import choose_memory
 from sam2nb.predict.video.prompts import read_mask, read_points
 from sam2nb.predict.video.session import FrameResult, ObjectId, VideoSession
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream
 from sam2nb.predict.video.tracker import FILL_HOLE_AREA, Tracker
-from sam2nb.weights.checkpoint import require_video_weights
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +36,13 @@ def _option(name: str) -> property:
 class SAM2VideoPredictor:
     """Track objects through videos. One predictor serves any number of sessions.
 
-    model: from `load_model` or `build_sam2`, with weights for all its parts.
+    model: from `load_model` or `build_sam2`.
+    memory: "official", as trained, or "match", which compares image features and works with image-only weights too
+        (see `matching`). None takes the official memory wherever the model has weights for it.
     fill_hole_area, max_sprinkle_area, non_overlap_masks, binarize_prompted: see `Tracker`; they can be changed later.
     progress: show a bar while propagating.
 
-    Raises ValueError for weights that can only segment images.
+    Raises ValueError for another memory, or for the official one where the model has no weights for it.
     """
 
     fill_hole_area = _option("fill_hole_area")
@@ -54,17 +54,22 @@ class SAM2VideoPredictor:
         self,
         model: SAM2,
         *,
+        memory: str | None = None,
         fill_hole_area: int = FILL_HOLE_AREA,
         max_sprinkle_area: int = 0,
         non_overlap_masks: bool = False,
         binarize_prompted: bool = True,
         progress: bool = True,
-        memory: str | None = None,
     ) -> None:
         self.model = model
-        remember = MatchingMemory(model) if memory == "match" or model.missing_parts else OfficialMemory(model)
         self.tracker = Tracker(
-            model, remember, fill_hole_area, max_sprinkle_area, non_overlap_masks, binarize_prompted)
+            model=model,
+            memory=choose_memory(model, memory),
+            fill_hole_area=fill_hole_area,
+            max_sprinkle_area=max_sprinkle_area,
+            non_overlap_masks=non_overlap_masks,
+            binarize_prompted=binarize_prompted,
+        )
         self.progress = progress
 
     @classmethod
