@@ -42,6 +42,10 @@ def track(
     rle: Annotated[Path | None, typer.Option("--rle", help="COCO .json with run lengths.")] = None,
     both_ways: Annotated[bool, typer.Option("--both-ways", help="Also track back from the prompted frame.")] = False,
     fps: Annotated[float | None, typer.Option(help="Frames per second to write; default: as read, else 25.")] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", help="official (learned) or match (compare features); default: by the weights."),
+    ] = None,
     model: ModelOption = "auto",
     weights: WeightsOption = None,
     device: DeviceOption = None,
@@ -52,7 +56,8 @@ def track(
     request = TrackRequest(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways)
     outputs = TrackOutputs(out, masks, rle, fps)
     request.check(outputs)
-    for line in track_video(request, load_chosen_model(model, weights, device, dtype, image_size), outputs):
+    sam2 = load_chosen_model(model, weights, device, dtype, image_size)
+    for line in track_video(request, sam2, outputs, memory):
         typer.echo(line)
 
 
@@ -110,12 +115,12 @@ class TrackRequest:
             predictor.add_new_mask(session, self.frame, int(value), labels == value)
 
 
-def track_video(request: TrackRequest, model: SAM2, outputs: TrackOutputs) -> Iterator[str]:
-    """Track the objects and write the files; yields the lines to print."""
+def track_video(request: TrackRequest, model: SAM2, outputs: TrackOutputs, memory: str | None = None) -> Iterator[str]:
+    """Track the objects and write the files; yields the lines to print. memory: see SAM2VideoPredictor."""
     from sam2nb.export.tracks import save_tracks
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
-    predictor = SAM2VideoPredictor(model)
+    predictor = SAM2VideoPredictor(model, memory=memory)
     session = predictor.init_state(request.video)
     request.prompt(predictor, session)
     if request.both_ways and request.frame > 0:

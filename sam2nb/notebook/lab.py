@@ -53,8 +53,9 @@ class Lab:
         """Load a model with the best weights at hand and print in one line which they are.
 
         name: a checkpoint, or None for the first that works: the genuine SAM 2 hiera-tiny, our own nano, random
-        weights (labelled so here and in every figure). video: only weights that can also track, so nano comes first
-        unless an official checkpoint is on disk. image_size: side of the model's input, by default as trained.
+        weights (labelled so here and in every figure). video: an official checkpoint with learned memory comes
+        first if one is on disk (the image path of hiera-tiny tracks by matching). image_size: side of the model's
+        input, by default as trained.
         With a name, raises what load_model raises; without one, never fails.
         """
         if name is not None:
@@ -73,9 +74,9 @@ class Lab:
 
     def _candidates(self, video: bool) -> list[str]:
         order = [IMAGE_WEIGHTS, OWN_WEIGHTS]
-        if video:
-            best = best_on_disk(video=True)
-            order = [OWN_WEIGHTS] if best is None else [best.name, OWN_WEIGHTS]
+        best = best_on_disk(video=True) if video else None
+        if best is not None and best.name != OWN_WEIGHTS:
+            order.insert(0, best.name)
         return [name for name in order if name not in self._unavailable]
 
     def _load(self, name: str, image_size: int | None) -> SAM2:
@@ -88,7 +89,7 @@ class Lab:
             logger.setLevel(level)
         self.weights = name
         plotting.set_caption(None)
-        scope = " (image path only: photographs yes, tracking no)" if model.missing_parts else ""
+        scope = " (image path; video: by matching)" if model.missing_parts else ""
         print(f"weights: {name}{scope}")
         return model
 

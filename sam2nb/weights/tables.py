@@ -62,6 +62,7 @@ def _file_lines(file: StateFile) -> list[str]:
     return [
         _line("file", _path_and_size(file.path)),
         _line("holds", f"{file.identity or 'no SAM 2'}: {len(file.state)} tensors, {values:,} values, {dtypes}"),
+        *([_line("video", "by matching" if "missing" in notes else "with learned memory")] if file.identity else []),
         *(_line(key, value) for key, value in sorted(notes.items())),
     ]
 

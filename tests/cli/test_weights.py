@@ -60,10 +60,11 @@ def test_info_shows_everything_about_one_checkpoint(run, folder):
 
 def test_info_describes_a_file(run, folder):
     _, out, _ = run("info", folder / "sam2nb_nano.safetensors")
-    file, holds, config = out.splitlines()
+    file, holds, video, config = out.splitlines()
     assert file.split()[:2] == ["file", f"{folder}/sam2nb_nano.safetensors"]
     assert holds.startswith("holds            SAM 2.1 with the trunk of sam2nb_nano (5 blocks, width 96): ")
     assert holds.endswith(" 296 tensors, 10,539,074 values, float32") and config == "config           sam2nb_nano"
+    assert video == "video            with learned memory"
 
 
 def test_a_users_mistake_is_one_line_and_not_a_traceback(run, folder):

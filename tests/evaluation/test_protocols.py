@@ -122,12 +122,6 @@ def test_an_object_is_prompted_where_it_first_appears_and_scored_without_its_fir
     assert evaluate_video(Follower(lost=3), [clip], progress=False).mean().j == pytest.approx(2 / 3)
 
 
-def test_a_model_without_memory_weights_is_rejected_in_words(clip):
-    model = SimpleNamespace(missing_parts=("memory_attention",))
-    with pytest.raises(ValueError, match="cannot track: it has no weights for memory attention"):
-        evaluate_video(model, [clip], progress=False)
-
-
 def test_unknown_prompts_are_rejected(clip):
     with pytest.raises(ValueError, match="mask, box, click"):
         evaluate_video(Follower(), [clip], prompt="lasso", progress=False)

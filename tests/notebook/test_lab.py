@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -55,9 +56,17 @@ def test_a_checkpoint_requested_by_name_has_no_fallback(monkeypatch):
         notebook.setup(quiet=True).load("sam2.1_hiera_large")
 
 
-def test_for_video_image_only_weights_are_not_considered(monkeypatch):
-    monkeypatch.setattr(lab_module, "best_on_disk", lambda video: None)
-    assert notebook.setup(quiet=True)._candidates(video=True) == ["sam2nb_nano"]
+@pytest.mark.parametrize(
+    ("best", "order"),
+    [
+        (None, ["sam2_hiera_tiny", "sam2nb_nano"]),
+        ("sam2nb_nano", ["sam2_hiera_tiny", "sam2nb_nano"]),
+        ("sam2.1_hiera_tiny", ["sam2.1_hiera_tiny", "sam2_hiera_tiny", "sam2nb_nano"]),
+    ],
+)
+def test_for_video_an_official_checkpoint_with_memory_comes_first(best, order, monkeypatch):
+    monkeypatch.setattr(lab_module, "best_on_disk", lambda video: best and SimpleNamespace(name=best))
+    assert notebook.setup(quiet=True)._candidates(video=True) == order
 
 
 def test_every_photograph_is_small_rgb_and_an_unknown_name_lists_them():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sam2nb.build import build_sam2
-from sam2nb.weights.checkpoint import load_checkpoint, require_video_weights, save_checkpoint, video_refusal
+from sam2nb.weights.checkpoint import load_checkpoint, missing_memory, require_video_weights, save_checkpoint
 from sam2nb.weights.files import VIDEO_PARTS, read_state_file
 
 
@@ -190,14 +190,14 @@ def test_single_differences_are_listed(tiny, tmp_path):
 # Image-only weights
 
 
-def test_image_only_weights_load_with_one_warning(image_only, caplog):
+def test_image_only_weights_load_without_a_warning(image_only, caplog):
     saved, path = image_only
     model = build_sam2("sam2_hiera_t", device="cpu")
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         load_checkpoint(model, path)
-    assert len(caplog.records) == 1
-    for words in ("memory attention", "memory encoder", "object pointers", "object-score", "sam2.1_hiera_tiny"):
-        assert words in caplog.text
+    assert [(record.levelname, "videos are tracked by matching" in record.message) for record in caplog.records] == [
+        ("INFO", True)
+    ]
     assert model.missing_parts == saved.missing_parts
     assert torch.equal(model.no_mem_embed, saved.no_mem_embed)
     assert not any(name.startswith("memory_") for name in read_state_file(path).state)
@@ -222,13 +222,13 @@ def test_weights_that_lack_only_some_video_parts_are_refused(tiny, tmp_path):
         load_checkpoint(tiny, tmp_path / "weights.pt")
 
 
-def test_the_refusal_to_track_names_what_is_missing():
-    sentence = video_refusal(("memory_encoder", "obj_ptr_proj", "no_obj_ptr"))
-    assert "no weights for memory encoder and object pointers" in sentence
+def test_the_sentence_on_missing_memory_names_its_parts():
+    sentence = missing_memory(("memory_encoder", "obj_ptr_proj", "no_obj_ptr"))
+    assert "weights for memory encoder and object pointers are missing" in sentence
     assert "sam2nb_nano" in sentence
 
 
 def test_a_model_with_image_only_weights_is_refused_where_video_is_needed(tiny):
     require_video_weights(tiny)
-    with pytest.raises(ValueError, match="cannot track: it has no weights for memory attention;"):
+    with pytest.raises(ValueError, match="no learned memory: weights for memory attention are missing"):
         require_video_weights(SimpleNamespace(missing_parts=("memory_attention",)))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sam2nb import build_sam2
 from sam2nb.weights import registry
 from sam2nb.weights.files import write_state_file
 from sam2nb.weights.tables import checkpoint_card, checkpoint_table
@@ -34,3 +35,10 @@ def test_the_card_of_a_file_counts_its_tensors_and_lists_its_notes(tmp_path):
     lines = checkpoint_card(str(file))
     assert lines[0] == f"file             {file} (0 MB)"
     assert lines[1:] == ["holds            no SAM 2: 2 tensors, 7 values, float16, float32", "by               us"]
+
+
+def test_the_card_of_a_file_says_how_it_tracks(tmp_path):
+    state = build_sam2("sam2.1_hiera_t", device="cpu").state_dict()
+    assert "video            with learned memory" in checkpoint_card(str(write_state_file(tmp_path / "a.pt", state)))
+    image_only = write_state_file(tmp_path / "b.pt", state, {"missing": "memory_attention"})
+    assert "video            by matching" in checkpoint_card(str(image_only))

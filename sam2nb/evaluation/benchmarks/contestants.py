@@ -72,7 +72,7 @@ class PackageContestant:
     """A package with the official calling convention: Meta's, ours, or another checkout of ours.
 
     make_generator: takes the options of SAM2AutomaticMaskGenerator. make_video_predictor: raises ValueError for weights
-    that cannot track. precision: the context in which every call runs.
+    with which the package cannot track. precision: the context in which every call runs.
     """
 
     predictor: Any
@@ -152,7 +152,8 @@ def build_official(setting: Setting, weights: Path | None) -> PackageContestant:
         target.load_state_dict(ours.state_dict())
 
     def video_predictor() -> Any:
-        sam2nb.SAM2VideoPredictor(ours)  # raises for weights that cannot track, which the official package takes
+        if getattr(ours, "missing_parts", ()):
+            raise ValueError("these weights have no learned memory, and the official package has no other")
         return video
 
     return PackageContestant(

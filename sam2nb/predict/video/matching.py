@@ -16,48 +16,44 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2nb.masks.measure import mask_boxes
 from sam2nb.model.mask_decoder import hide_absent, take_best
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.video.session import ObjectPrediction
+from sam2nb.predict.video.views import (
+    GRID,
+    View,
+    boxes_of,
+    centred,
+    contrast_of,
+    coverage,
+    grown,
+    large_parts,
+    move_view,
+    nearby,
+    outer_boxes,
+    paste,
+    regions_to_search,
+    view_frame,
+    view_region,
+)
 from sam2nb.structures import BOX_CORNER_LABELS, MASK_STRIDE, ImageFeatures, Prompts, own_rows
 
-GRID = 32  # cells on a side, of the whole frame and of a region
 NEIGHBOURS, TEMPERATURE = 10, 0.05
 # a tracked frame is compared only with cells nearby: the frames looked at, and how far, in sides of the view
 RECENT_COARSE, REACH_COARSE = 2, 0.25
 RECENT_FINE, REACH_FINE = 4, 0.35
-FOUND, FOUND_OF_BEST = 0.15, 0.4  # a coarse cell may show the object from this probability on, absolute and relative
-LARGE_PART = 0.3  # of the largest connected part: smaller ones do not count for the box
-GROWTH, MARGIN, SMALLEST = 1.6, 0.08, 0.2  # of a region around a box: relative, and in sides of the frame
-COVERAGE_SAMPLES = 4  # per cell and axis
 CERTAIN = 1e-3  # probabilities become logits only this close to 0 and 1
 SURELY_INSIDE, SURELY_OUTSIDE = 0.5, 0.1  # coverage of a cell that stands for the object, for the background
-FAMILIAR = 0.4  # share of a mask's cells that must look like the object
+FAMILIAR = 0.1  # share of the cells of a mask that must look more like the object than like the background
+BLANK = 0.5  # contrast, relative to the prompted frames, below which a frame shows nothing (one colour: 0.36 to 0.46)
 AGREES = 0.3  # IoU with the prior, below which no mask of the decoder is taken
 PRESENT = 10.0  # object score of what was found, as of a given mask
-EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
-
-
-class View(NamedTuple):
-    """Part of a frame on a grid of N = GRID x GRID cells, and where B objects are in it.
-
-    box: (4,), its x1, y1, x2, y2 in 0..1 of the frame. cells: (N, C), features of unit length. covered: (B, N), the
-    share of each cell that an object covers.
-    """
-
-    box: Tensor
-    cells: Tensor
-    covered: Tensor
 
 
 @dataclass(frozen=True)
@@ -65,24 +61,27 @@ class MatchMemory:
     """The memory of B objects on one frame.
 
     frame: the whole frame, seen once for all objects; regions: the surroundings of each object, B views of one object.
-    object_score: (B, 1); mask_logits: (B, 1, 4h, 4w).
+    contrast: of the frame's features, see `contrast_of`. object_score: (B, 1); mask_logits: (B, 1, 4h, 4w).
     """
 
     frame: View
     regions: tuple[View, ...]
+    contrast: float
     object_score: Tensor
     mask_logits: Tensor
 
     def stored(self, device: torch.device) -> MatchMemory:
         """The same with its views and masks on another device."""
-        regions = tuple(_moved(region, device) for region in self.regions)
-        return replace(self, frame=_moved(self.frame, device), regions=regions, mask_logits=self.mask_logits.to(device))
+        regions = tuple(move_view(region, device) for region in self.regions)
+        return replace(
+            self, frame=move_view(self.frame, device), regions=regions, mask_logits=self.mask_logits.to(device)
+        )
 
     def split(self) -> list[MatchMemory]:
         """The memory of each object; the features of the whole frame stay shared."""
         frames = [self.frame._replace(covered=covered) for covered in own_rows(self.frame.covered)]
         rows = zip(frames, self.regions, own_rows(self.object_score), own_rows(self.mask_logits), strict=True)
-        return [MatchMemory(frame, (region,), score, logits) for frame, region, score, logits in rows]
+        return [MatchMemory(frame, (region,), self.contrast, score, logits) for frame, region, score, logits in rows]
 
 
 class MatchingMemory:
@@ -98,47 +97,46 @@ class MatchingMemory:
     def predict_from_points(
         self, features: ImageFeatures, prompts: Prompts, ambiguous: bool, bank: MemoryBank, choice: MemoryChoice | None
     ) -> ObjectPrediction:
+        if prompts.masks is not None and not (prompts.masks > 0).any():
+            prompts = replace(prompts, masks=None)  # the object was lost: the clicks start anew
         best = take_best(self.model.predict_masks(self.model.recall(features), features.high_res, prompts, ambiguous))
         return ObjectPrediction(best.logits.float(), torch.full_like(best.object_score, PRESENT))
 
     def predict_tracked(
         self, features: ImageFeatures, banks: Sequence[MemoryBank], choice: MemoryChoice
     ) -> ObjectPrediction:
-        prompted = [frame for frame, row in choice.spatial if row == self.model.num_maskmem - 1]
-        recent = [frame for frame, row in choice.spatial if row < self.model.num_maskmem - 1]
-        memories = [[bank[frame] for frame in (*prompted, *recent)] for bank in banks]
+        prompted_row = self.model.num_maskmem - 1
+        prompted = [frame for frame, row in choice.spatial if row == prompted_row]
+        tracked = [frame for frame, row in choice.spatial if row != prompted_row]  # the latest one last
+        memories = [[bank[frame] for frame in (*prompted, *tracked)] for bank in banks]
         embedding = centred(features.embedding)
         # where each object is: the whole frame, coarsely
-        frames = [_join_frames([memory[i].frame for memory in memories]) for i in range(len(memories[0]))]
-        chosen = with_reach(frames, len(prompted), RECENT_COARSE, REACH_COARSE)
-        found = carry_labels(view_frame(embedding), chosen)
-        last = torch.cat([memory[-1].mask_logits for memory in memories]).to(embedding.device)
-        boxes = regions_to_search(found, boxes_of(last))
+        boxes = _search(embedding, memories, len(prompted))
+        regions = [View(box, view_region(embedding, box)) for box in boxes]
         # its shape: the region around it, finely
-        regions = [View(box, view_region(embedding, box), None) for box in boxes]
-        views = [[seen.regions[0] for seen in memory] for memory in memories]
-        soft = [
-            carry_labels(region, with_reach(seen, len(prompted), RECENT_FINE, REACH_FINE))
-            for region, seen in zip(regions, views, strict=True)
-        ]
-        prior = paste(torch.cat(soft), boxes, MASK_STRIDE * features.embedding.shape[-1])
-        # its mask, redrawn by the mask decoder, and whether that still looks like the object
-        logits = self._decode(features, prior)
-        known = [[*(m.frame for m in memory[: len(prompted)]), *seen[: len(prompted)]] for memory, seen in zip(memories, views)]
-        shares = [familiar_share(*row) for row in zip(regions, logits > 0, known, strict=True)]
-        score = torch.where(torch.stack(shares)[:, None] >= FAMILIAR, PRESENT, -PRESENT)
+        seen = [[memory.regions[0] for memory in row] for row in memories]
+        reachable = [with_reach(views, len(prompted), RECENT_FINE, REACH_FINE) for views in seen]
+        soft = torch.cat([carry_labels(region, views) for region, views in zip(regions, reachable, strict=True)])
+        # its mask, redrawn by the mask decoder
+        logits = self._decode(features, paste(soft, boxes, MASK_STRIDE * embedding.shape[-1]))
+        # whether that still looks like the object
+        certain = [[view for old in row[: len(prompted)] for view in (old.frame, *old.regions)] for row in memories]
+        shares = [familiar_share(*row) for row in zip(regions, logits > 0, certain, strict=True)]
+        blank = contrast_of(features.embedding) < BLANK * max(old.contrast for old in memories[0][: len(prompted)])
+        score = torch.where((torch.stack(shares)[:, None] >= FAMILIAR) & (not blank), PRESENT, -PRESENT)
         return ObjectPrediction(hide_absent(logits, score), score)
 
     def memorize(self, features: ImageFeatures, prediction: ObjectPrediction, from_prompt: bool) -> MatchMemory:
         embedding = centred(features.embedding)
         masks = (prediction.mask_logits > 0).float()
         frame = view_frame(embedding)._replace(covered=F.adaptive_avg_pool2d(masks, GRID).flatten(1))
-        regions = grown(boxes_of(prediction.mask_logits))
-        views = tuple(
-            View(box, view_region(embedding, box), coverage(mask, box))
-            for box, mask in zip(regions, masks, strict=True)
-        )
-        return MatchMemory(frame, views, prediction.object_score, prediction.mask_logits)
+        boxes = grown(boxes_of(prediction.mask_logits))
+        regions = [
+            View(box, view_region(embedding, box), coverage(mask, box)) for box, mask in zip(boxes, masks, strict=True)
+        ]
+        in_half = tuple(view._replace(cells=view.cells.bfloat16()) for view in (frame, *regions))
+        contrast = contrast_of(features.embedding)
+        return MatchMemory(in_half[0], in_half[1:], contrast, prediction.object_score, prediction.mask_logits)
 
     def _decode(self, features: ImageFeatures, prior: Tensor) -> Tensor:
         """Let the mask decoder redraw the objects: prior (B, 1, 4h, 4w), 0 to 1 -> mask logits (B, 1, 4h, 4w)"""
@@ -147,11 +145,19 @@ class MatchingMemory:
         conditioned = self.model.recall(features)
         decoded = self.model.predict_all_masks(conditioned, features.high_res, as_prompts(inside, prior_logits))
         # of the four masks the one that agrees with the prior, and that the model trusts
-        agreement = iou((decoded.logits > 0), inside)
+        agreement = iou(decoded.logits > 0, inside)
         rows = torch.arange(len(prior), device=prior.device)
         best = (agreement + decoded.iou).argmax(dim=1)
         agrees = (agreement[rows, best] >= AGREES)[:, None, None, None]
         return torch.where(agrees, decoded.logits[rows, best][:, None].float(), prior_logits)
+
+
+def _search(embedding: Tensor, memories: Sequence[Sequence[MatchMemory]], prompted: int) -> Tensor:
+    """The regions in which B objects may be, found on the whole frame: -> (B, 4)"""
+    frames = [_join_frames([old.frame for old in same_frame]) for same_frame in zip(*memories, strict=True)]
+    found = carry_labels(view_frame(embedding), with_reach(frames, prompted, RECENT_COARSE, REACH_COARSE))
+    last = torch.cat([row[-1].mask_logits for row in memories]).to(embedding.device)
+    return regions_to_search(found, boxes_of(last))
 
 
 # --- matching ---------------------------------------------------------------------------------------------------------
@@ -166,7 +172,7 @@ def carry_labels(query: View, views: Iterable[tuple[View, float | None]]) -> Ten
     for view, reach in views:
         similarity = query.cells @ view.cells.to(query.cells).T
         if reach is not None:
-            similarity.masked_fill_(~_nearby(query.box, view.box.to(query.box.device), reach), -1.0)
+            similarity.masked_fill_(~nearby(query.box, view.box.to(query.box.device), reach), -1.0)
         similarities.append(similarity)
         covered.append(view.covered.to(query.cells.device))
     nearest, index = torch.cat(similarities, dim=1).topk(NEIGHBOURS, dim=1)
@@ -198,105 +204,6 @@ def familiar_share(region: View, mask: Tensor, views: Sequence[View]) -> Tensor:
     return (nearest_object > nearest_background).float().mean()
 
 
-def _nearby(query_box: Tensor, key_box: Tensor, reach: float) -> Tensor:
-    """Whether a cell of one view is near a cell of another: -> (N, N)"""
-    steps = (torch.arange(GRID, device=query_box.device) + 0.5) / GRID
-    near = []
-    for start, end in ((0, 2), (1, 3)):  # x, then y
-        side = query_box[end] - query_box[start]
-        query = query_box[start] + steps * side
-        key = key_box[start] + steps * (key_box[end] - key_box[start])
-        near.append((query[:, None] - key).abs() <= reach * side)
-    near_x, near_y = near
-    return (near_y[:, None, :, None] & near_x[None, :, None, :]).reshape(GRID * GRID, GRID * GRID)
-
-
-def centred(embedding: Tensor) -> Tensor:
-    """The image embedding without its mean over the frame, which all cells have in common: (1, C, h, w)"""
-    embedding = embedding.float()
-    return embedding - embedding.mean(dim=(2, 3), keepdim=True)
-
-
-def view_frame(embedding: Tensor) -> View:
-    """The whole frame, without labels."""
-    box = torch.tensor(EVERYWHERE, device=embedding.device)
-    cells = F.adaptive_avg_pool2d(embedding, GRID)[0].flatten(1).T
-    return View(box, F.normalize(cells, dim=1), None)
-
-
-def view_region(embedding: Tensor, box: Tensor) -> Tensor:
-    """Features of a region, enlarged by bicubic interpolation: embedding (1, C, h, w), box (4,) -> (N, C)"""
-    sampled = F.grid_sample(embedding, _sampling_grid(box, GRID), "bicubic", "border", align_corners=False)
-    return F.normalize(sampled[0].flatten(1).T, dim=1)
-
-
-def coverage(mask: Tensor, box: Tensor) -> Tensor:
-    """The share of each cell of a region that a mask covers: mask (1, H, W), box (4,) -> (1, N)"""
-    fine = F.grid_sample(mask[None], _sampling_grid(box, GRID * COVERAGE_SAMPLES), align_corners=False)
-    return F.avg_pool2d(fine, COVERAGE_SAMPLES)[0].flatten(1)
-
-
-def _sampling_grid(box: Tensor, side: int) -> Tensor:
-    """The centres of side x side cells of a box, as `grid_sample` takes them: -> (1, side, side, 2)"""
-    steps = (torch.arange(side, device=box.device) + 0.5) / side
-    x, y = box[0] + steps * (box[2] - box[0]), box[1] + steps * (box[3] - box[1])
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None] * 2 - 1
-
-
-# --- boxes and prompts ------------------------------------------------------------------------------------------------
-
-
-def boxes_of(logits: Tensor) -> Tensor:
-    """Boxes of masks in 0..1, zeros for an empty one: (B, 1, H, W) -> (B, 4)"""
-    return outer_boxes(logits[:, 0] > 0) / logits.shape[-1]
-
-
-def outer_boxes(masks: Tensor) -> Tensor:
-    """Boxes from the first pixel to the end of the last, zeros for an empty mask: (B, H, W) -> (B, 4)"""
-    end = masks.flatten(1).any(dim=1, keepdim=True) * torch.tensor((0, 0, 1, 1), device=masks.device)
-    return mask_boxes(masks) + end
-
-
-def regions_to_search(found: Tensor, last: Tensor) -> Tensor:
-    """A region around the cells that may show the object and around its last box, else the whole frame: -> (B, 4)
-
-    found: (B, N), 0 to 1; last: (B, 4), zeros if the object was absent.
-    """
-    threshold = (FOUND_OF_BEST * found.amax(dim=1, keepdim=True)).clamp(min=FOUND)
-    boxes = outer_boxes(large_parts((found > threshold).unflatten(1, (GRID, GRID)))) / GRID
-    exists = [(box[:, 2] > box[:, 0])[:, None] for box in (boxes, last)]
-    both = torch.cat((torch.minimum(boxes, last)[:, :2], torch.maximum(boxes, last)[:, 2:]), dim=1)
-    return grown(torch.where(exists[0] & exists[1], both, torch.where(exists[0], boxes, last)))
-
-
-def grown(boxes: Tensor) -> Tensor:
-    """Regions around boxes, with a margin and of a least size; an empty box becomes the whole frame: (B, 4)"""
-    centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    half = torch.maximum(size * GROWTH, size + MARGIN).clamp(min=SMALLEST) / 2
-    regions = torch.cat((centre - half, centre + half), dim=1).clamp(0, 1)
-    return torch.where(size.any(dim=1, keepdim=True), regions, torch.tensor(EVERYWHERE, device=boxes.device))
-
-
-def large_parts(masks: Tensor) -> Tensor:
-    """Masks without their small connected parts: (B, H, W) bool"""
-    kept = masks.cpu().numpy()
-    for mask in kept:
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-        areas = stats[:, cv2.CC_STAT_AREA].copy()
-        areas[0] = 0  # the background
-        mask &= (areas >= LARGE_PART * areas.max())[labels]
-    return torch.from_numpy(kept).to(masks.device)
-
-
-def paste(soft: Tensor, regions: Tensor, side: int) -> Tensor:
-    """Labels of regions on the whole frame, zero outside: soft (B, N), regions (B, 4) -> (B, 1, side, side)"""
-    start, size = regions[:, :2], regions[:, 2:] - regions[:, :2]
-    everywhere = torch.tensor(EVERYWHERE, device=soft.device)
-    frame = (_sampling_grid(everywhere, side) + 1) / 2
-    inside = (frame - start[:, None, None]) / size[:, None, None] * 2 - 1
-    return F.grid_sample(soft.unflatten(1, (1, GRID, GRID)), inside, align_corners=False)
-
-
 def as_prompts(inside: Tensor, logits: Tensor) -> Prompts:
     """A mask prompt, and the box of the mask's large parts: inside, logits (B, 1, 4h, 4w)"""
     corners = outer_boxes(large_parts(inside[:, 0])).unflatten(1, (2, 2)) * MASK_STRIDE
@@ -313,7 +220,3 @@ def iou(masks: Tensor, others: Tensor) -> Tensor:
 def _join_frames(frames: Sequence[View]) -> View:
     """One view of a frame for several objects."""
     return frames[0]._replace(covered=torch.cat([frame.covered for frame in frames]))
-
-
-def _moved(view: View, device: torch.device) -> View:
-    return View(*(part.to(device) for part in view))

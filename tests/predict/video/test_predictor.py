@@ -12,6 +12,9 @@ from sam2nb.media.video import FrameList
 from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.memory_bank import MemoryBank
 from sam2nb.predict import pretrained
+from sam2nb.predict.video import memories
+from sam2nb.predict.video.matching import MatchingMemory
+from sam2nb.predict.video.memory import OfficialMemory
 from sam2nb.predict.video.session import ObjectTrack
 from tests.predict.video.clips import CLICK, COUNT, OTHER, SIZE_HW, frame, run, small_model
 
@@ -37,10 +40,26 @@ def test_from_pretrained_passes_options_to_the_model_and_the_predictor(model, mo
     assert asked == {"device": "cpu", "name": "facebook/sam2.1-hiera-tiny"} and predictor.fill_hole_area == 0
 
 
-def test_weights_for_images_only_are_refused_with_the_missing_parts(model, monkeypatch):
+def test_weights_for_images_only_track_by_matching_and_say_so_once(model, monkeypatch, caplog):
     monkeypatch.setattr(model, "missing_parts", ("memory_attention", "memory_encoder"))
-    with pytest.raises(ValueError, match="no weights for memory attention and memory encoder;.*sam2nb_nano"):
-        SAM2VideoPredictor(model)
+    memories._tell_once.cache_clear()
+    predictors = [SAM2VideoPredictor(model) for _ in range(2)]
+    assert all(isinstance(predictor.tracker.memory, MatchingMemory) for predictor in predictors)
+    assert [record.message for record in caplog.records] == [
+        'these weights have no memory for video: tracking matches image features instead (memory="match")'
+    ]
+
+
+def test_the_official_memory_is_refused_where_its_weights_are_missing(model, monkeypatch):
+    assert isinstance(SAM2VideoPredictor(model).tracker.memory, OfficialMemory)
+    monkeypatch.setattr(model, "missing_parts", ("memory_attention", "memory_encoder"))
+    with pytest.raises(ValueError, match="memory attention and memory encoder are missing.*sam2nb_nano"):
+        SAM2VideoPredictor(model, memory="official")
+
+
+def test_an_unknown_memory_is_refused_with_the_known_ones(model):
+    with pytest.raises(ValueError, match="official, match, or None.*got 'elephant'"):
+        SAM2VideoPredictor(model, memory="elephant")
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------
