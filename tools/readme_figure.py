@@ -50,8 +50,8 @@ def still_images(axes: np.ndarray) -> None:
 
 
 def tracked_frames(axes: np.ndarray) -> None:
-    """One box on the first frame, then tracking: sam2nb_nano, which is in the repository."""
-    predictor = SAM2VideoPredictor(load_model("sam2nb_nano"), progress=False)
+    """One box on the first frame, then tracking by matching: the genuine weights at hand have no memory."""
+    predictor = SAM2VideoPredictor(load_model("sam2_hiera_tiny"), memory="match", progress=False)
     session = predictor.init_state(CLIP)
     frames = open_frames(CLIP, progress=False)
     predictor.add_new_points_or_box(session, 0, obj_id=1, box=CLIP_BOX)
@@ -59,7 +59,7 @@ def tracked_frames(axes: np.ndarray) -> None:
     for frame, _, masks in predictor.propagate_in_video(session):
         if frame in shown:
             mask = (masks[0] > 0).cpu().numpy()
-            show_masks(frames[frame], mask, ax=shown[frame], title=f"tracked, frame {frame} (sam2nb_nano)")
+            show_masks(frames[frame], mask, ax=shown[frame], title=f"tracked, frame {frame} (SAM 2 tiny, by matching)")
 
 
 if __name__ == "__main__":

@@ -45,9 +45,8 @@ from sam2nb.predict.video.views import (
 from sam2nb.structures import BOX_CORNER_LABELS, MASK_STRIDE, ImageFeatures, Prompts, own_rows
 
 NEIGHBOURS, TEMPERATURE = 10, 0.05
-# a tracked frame is compared only with cells nearby: the frames looked at, and how far, in sides of the view
-RECENT_COARSE, REACH_COARSE = 2, 0.25
-RECENT_FINE, REACH_FINE = 4, 0.35
+RECENT = 3  # tracked frames that are looked at, the latest ones
+REACH_COARSE, REACH_FINE = 0.25, 0.35  # only cells of theirs that are nearby, in sides of the view
 CERTAIN = 1e-3  # probabilities become logits only this close to 0 and 1
 SURELY_INSIDE, SURELY_OUTSIDE = 0.5, 0.1  # coverage of a cell that stands for the object, for the background
 FAMILIAR = 0.1  # share of the cells of a mask that must look more like the object than like the background
@@ -115,7 +114,7 @@ class MatchingMemory:
         regions = [View(box, view_region(embedding, box)) for box in boxes]
         # its shape: the region around it, finely
         seen = [[memory.regions[0] for memory in row] for row in memories]
-        reachable = [with_reach(views, len(prompted), RECENT_FINE, REACH_FINE) for views in seen]
+        reachable = [with_reach(views, len(prompted), REACH_FINE) for views in seen]
         soft = torch.cat([carry_labels(region, views) for region, views in zip(regions, reachable, strict=True)])
         # its mask, redrawn by the mask decoder
         logits = self._decode(features, paste(soft, boxes, MASK_STRIDE * embedding.shape[-1]))
@@ -155,7 +154,7 @@ class MatchingMemory:
 def _search(embedding: Tensor, memories: Sequence[Sequence[MatchMemory]], prompted: int) -> Tensor:
     """The regions in which B objects may be, found on the whole frame: -> (B, 4)"""
     frames = [_join_frames([old.frame for old in same_frame]) for same_frame in zip(*memories, strict=True)]
-    found = carry_labels(view_frame(embedding), with_reach(frames, prompted, RECENT_COARSE, REACH_COARSE))
+    found = carry_labels(view_frame(embedding), with_reach(frames, prompted, REACH_COARSE))
     last = torch.cat([row[-1].mask_logits for row in memories]).to(embedding.device)
     return regions_to_search(found, boxes_of(last))
 
@@ -180,9 +179,9 @@ def carry_labels(query: View, views: Iterable[tuple[View, float | None]]) -> Ten
     return (weights * torch.cat(covered, dim=1)[:, index]).sum(dim=-1)
 
 
-def with_reach(views: Sequence[View], prompted: int, limit: int, reach: float) -> list[tuple[View, float | None]]:
-    """The prompted views, to be matched anywhere, and the last `limit` of the tracked ones, within reach."""
-    return [(view, None) for view in views[:prompted]] + [(view, reach) for view in views[prompted:][-limit:]]
+def with_reach(views: Sequence[View], prompted: int, reach: float) -> list[tuple[View, float | None]]:
+    """The prompted views, to be matched anywhere, and the latest tracked ones, within reach."""
+    return [(view, None) for view in views[:prompted]] + [(view, reach) for view in views[prompted:][-RECENT:]]
 
 
 def familiar_share(region: View, mask: Tensor, views: Sequence[View]) -> Tensor:
