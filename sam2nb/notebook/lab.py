@@ -80,13 +80,8 @@ class Lab:
         return [name for name in order if name not in self._unavailable]
 
     def _load(self, name: str, image_size: int | None) -> SAM2:
-        logger = logging.getLogger("sam2nb.weights.checkpoint")
-        level = logger.level
-        logger.setLevel(logging.ERROR)  # the line printed below says what it would warn about
-        try:
-            model = load_model(name, device=self.device, dtype=self.dtype, image_size=image_size)
-        finally:
-            logger.setLevel(level)
+        model = load_model(name, device=self.device, dtype=self.dtype, image_size=image_size)
+        logging.getLogger("sam2nb.predict.video.memories").setLevel(logging.ERROR)  # the line below says it
         self.weights = name
         plotting.set_caption(None)
         scope = " (image path; video: by matching)" if model.missing_parts else ""
