@@ -1,4 +1,4 @@
-"""Track without learned memory: compare the image features of a frame with those of frames where the object is known.
+"""Track without learned memory: match the image features of frames.
 
 The same part of an object looks alike to a good image encoder on every frame, so a label can be carried along with it.
 Each cell of the frame finds its most similar cells in remembered frames and takes over their labels,

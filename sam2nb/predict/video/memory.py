@@ -1,4 +1,4 @@
-"""The memory of a tracker: how it predicts an object on a frame, and what it keeps of the frame for later ones.
+"""The memory of a tracker: what it keeps of a frame, and how it predicts from that.
 
 A `Tracker` holds one of two. `OfficialMemory` is the one of the paper (SAM 2, arXiv 2408.00714, section 4): memory
 attention recalls, the memory encoder memorizes. `MatchingMemory` (`matching.py`) compares image features and needs no

@@ -81,7 +81,7 @@ def test_unknown_parts_are_refused_by_name(tmp_path, images, small_model):
 def test_image_only_weights_do_not_learn_from_clips(tmp_path, clips, small_model):
     model = small_model("eval")
     model.missing_parts = ("memory_attention",)
-    with pytest.raises(ValueError, match="no weights for memory attention"):
+    with pytest.raises(ValueError, match="weights for memory attention are missing"):
         finetune(model, open_clips(clips), tmp_path / "run")
 
 
