@@ -1,4 +1,4 @@
-"""Measures of masks: boxes and stability."""
+"""Measures of masks: boxes, overlap and stability."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def stability_score(logits: Tensor, threshold: float = 0.0, offset: float = 1.0)
 def stability_of_areas(inner: Tensor, outer: Tensor) -> Tensor:
     """The area above the higher threshold as a share of the area above the lower one."""
     return torch.where(outer > 0, inner / outer, STABILITY_OF_AN_EMPTY_MASK)
+
+
+def iou(masks: Tensor, others: Tensor) -> Tensor:
+    """Intersection over union, 0 where both are empty: (..., H, W) bool, of shapes that broadcast -> (...)"""
+    intersection = (masks & others).sum(dim=(-2, -1))
+    return intersection / (masks | others).sum(dim=(-2, -1)).clamp(min=1)
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

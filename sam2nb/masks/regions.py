@@ -108,6 +108,16 @@ def drop_small_islands(mask: np.ndarray, min_area: int) -> tuple[np.ndarray, boo
     return is_large[labels], True
 
 
+def large_parts(masks: Tensor, share: float) -> Tensor:
+    """Masks without the regions smaller than this share of their largest one: (B, H, W) bool -> (B, H, W)"""
+    kept = masks.cpu().numpy().copy()
+    for mask in kept:
+        _, labels, areas = _regions(mask)
+        areas[0] = 0  # the background
+        mask &= (areas >= share * areas.max())[labels]
+    return torch.from_numpy(kept).to(masks.device)
+
+
 def _regions(mask: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     """Connected components -> number of labels, label of each pixel (H, W) with 0 outside, area of each label"""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), DIAGONAL_NEIGHBOURS_TOUCH)

@@ -19,7 +19,7 @@ from sam2nb.model.memory_bank import NUM_MASKMEM
 from sam2nb.model.memory_encoder import MemoryEncoder
 from sam2nb.model.positional import SineEncoding, time_encoding
 from sam2nb.model.prompt_encoder import PromptEncoder
-from sam2nb.structures import ImageFeatures, MaskPrediction, Prompts, Recollection
+from sam2nb.structures import MASK_STRIDE, ImageFeatures, MaskPrediction, Prompts, Recollection
 
 EMBEDDING_STRIDE = 16  # from the input's pixels to the image embedding
 MASK_PROMPT_SCALE, MASK_PROMPT_BIAS = 20.0, -10.0  # a given mask becomes logits of +-10; as trained
@@ -166,18 +166,15 @@ class SAM2(nn.Module):
         mask: (B, 1, S, S), 0 or 1, at the input's size
         -> MaskPrediction with M = 1 and logits of +-10, pointer (B, 256)
         """
-        # the output: logits of +-10 at the decoder's resolution
-        logits = F.interpolate(
-            mask * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS, scale_factor=0.25, mode="bilinear", antialias=True
-        )
+        # the output
+        logits, object_score = read_given_mask(mask)
         # decode with the mask as a prompt, and no memories
         prompts = Prompts.padding(len(mask), mask.device, masks=self.mask_downsample(mask))
         decoded = self.predict_masks(features.embedding, features.high_res, prompts, multimask=False)
-        # an empty mask says that the object is absent
-        visible = mask.flatten(1).any(dim=1, keepdim=True).to(mask.dtype)
+        # an empty mask has the pointer of an absent object
+        visible = (object_score > 0).to(mask.dtype)
         pointer = self.object_pointer(decoded.tokens[:, 0], decoded.object_score)
         pointer = visible * pointer + (1 - visible) * self.no_obj_ptr
-        object_score = visible * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS
         return MaskPrediction(logits, torch.ones_like(visible), decoded.tokens, object_score), pointer
 
     def object_pointer(self, token: Tensor, object_score: Tensor) -> Tensor:
@@ -201,3 +198,13 @@ class SAM2(nn.Module):
             absent = (object_score <= 0).to(memory.dtype)[..., None, None]
             memory = memory + absent * self.no_obj_embed_spatial[..., None, None]
         return memory.to(torch.bfloat16)
+
+
+def read_given_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """A user's mask in the form of a prediction: (B, 1, S, S), 0 or 1 -> logits (B, 1, 4h, 4w), object score (B, 1)"""
+    # logits of +-10 at the decoder's resolution
+    logits = mask * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS
+    logits = F.interpolate(logits, scale_factor=1 / MASK_STRIDE, mode="bilinear", antialias=True)
+    # an empty mask says that the object is absent
+    visible = mask.flatten(1).any(dim=1, keepdim=True).to(mask.dtype)
+    return logits, visible * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS

@@ -81,7 +81,8 @@ class Lab:
 
     def _load(self, name: str, image_size: int | None) -> SAM2:
         model = load_model(name, device=self.device, dtype=self.dtype, image_size=image_size)
-        logging.getLogger("sam2nb.predict.video.memories").setLevel(logging.ERROR)  # the line below says it
+        if model.missing_parts:
+            logging.getLogger("sam2nb.predict.video.memory").setLevel(logging.ERROR)  # the line below says it
         self.weights = name
         plotting.set_caption(None)
         scope = " (image path; video: by matching)" if model.missing_parts else ""

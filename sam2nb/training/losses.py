@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sam2nb.masks.measure import iou
 from sam2nb.structures import MaskPrediction
 
 FOCAL_GAMMA, FOCAL_ALPHA = 2.0, 0.25  # alpha: the weight of the object's pixels; as in the official training
@@ -36,8 +37,7 @@ def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 def true_iou(logits: Tensor, truth: Tensor) -> Tensor:
     """IoU of thresholded masks: (..., h, w) x2 -> (...)"""
-    predicted, wanted = logits > 0, truth > 0.5
-    return (predicted & wanted).sum((-2, -1)) / (predicted | wanted).sum((-2, -1)).clamp(min=1)
+    return iou(logits > 0, truth > 0.5)
 
 
 def mask_losses(prediction: MaskPrediction, truth: Tensor) -> dict[str, Tensor]:

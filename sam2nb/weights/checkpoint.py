@@ -17,7 +17,7 @@ from sam2nb.weights.files import VIDEO_PARTS, Identity, StateFile, identify, rea
 
 logger = logging.getLogger(__name__)
 
-PART_WORDS = {  # parts that tracking cannot do without, in words
+PART_WORDS = {  # parts that the learned memory cannot do without, in words
     "memory_attention": "memory attention",
     "memory_encoder": "memory encoder",
     "obj_ptr_proj": "object pointers",

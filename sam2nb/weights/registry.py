@@ -187,5 +187,5 @@ def hub_cache_file(checkpoint: Checkpoint) -> Path | None:
 
 
 def best_on_disk(*, video: bool = False) -> Checkpoint | None:
-    """The best checkpoint that needs no download, or None. video: only weights that can track."""
+    """The best checkpoint that needs no download, or None. video: only weights with learned memory."""
     return next((c for c in CHECKPOINTS.values() if file_on_disk(c.name, video=video)), None)

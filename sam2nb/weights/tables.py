@@ -58,11 +58,12 @@ def _registry_lines(checkpoint: Checkpoint) -> list[str]:
 def _file_lines(file: StateFile) -> list[str]:
     values = sum(tensor.numel() for tensor in file.state.values())
     dtypes = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in file.state.values()}))
+    remembers = any(name.startswith("memory_attention.") for name in file.state)
     notes = {key: value for key, value in file.metadata.items() if key != "format"}
     return [
         _line("file", _path_and_size(file.path)),
         _line("holds", f"{file.identity or 'no SAM 2'}: {len(file.state)} tensors, {values:,} values, {dtypes}"),
-        *([_line("video", "by matching" if "missing" in notes else "with learned memory")] if file.identity else []),
+        *([_line("video", "with learned memory" if remembers else "by matching")] if file.identity else []),
         *(_line(key, value) for key, value in sorted(notes.items())),
     ]
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from sam2nb.masks.measure import mask_boxes, stability_score
+from sam2nb.masks.measure import iou, mask_boxes, stability_score
 from tests.mask_cases import smooth_logits
 
 
@@ -26,3 +26,8 @@ def test_stability_equals_the_official_one_and_is_zero_where_that_divides_by_zer
     ours, official = stability_score(logits, 0.2, 0.7), amg.calculate_stability_score(logits, 0.2, 0.7)
     assert torch.equal(ours[1:], official[1:])
     assert official[0].isnan() and ours[0] == 0
+
+
+def test_intersection_over_union_of_empty_masks_is_zero():
+    masks = torch.tensor([[[[1, 1, 0, 0]], [[0, 0, 0, 0]]]]).bool()
+    assert iou(masks, torch.tensor([[[[1, 0, 0, 0]]]]).bool()).tolist() == [[0.5, 0]]

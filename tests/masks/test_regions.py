@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sam2nb.masks.regions import clean_masks, clean_rle, fill_small_holes
+from sam2nb.masks.regions import clean_masks, clean_rle, fill_small_holes, large_parts
 from sam2nb.masks.rle import rle_from_mask
 from tests.mask_cases import random_masks, size_of
 
@@ -73,3 +73,13 @@ def test_a_small_object_is_not_an_island_of_itself():
     assert torch.equal(clean_masks(logits, 0, 50), logits)
     empty = torch.full((1, 1, 16, 16), -5.0)
     assert torch.equal(clean_masks(empty, 8, 50), empty)
+
+
+def test_small_parts_do_not_count_and_the_mask_itself_stays_as_it_is():
+    masks = torch.zeros(1, 16, 16, dtype=torch.bool)
+    masks[0, 2:8, 2:8] = masks[0, 12:14, 12:14] = True
+    before = masks.clone()
+    kept = large_parts(masks, 0.3)
+    assert torch.equal(masks, before)
+    assert kept[0, 2:8, 2:8].all() and not kept[0, 12:14, 12:14].any()
+    assert not large_parts(torch.zeros(1, 8, 8, dtype=torch.bool), 0.3).any()

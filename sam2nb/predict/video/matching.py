@@ -21,19 +21,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sam2nb.masks.measure import iou
+from sam2nb.masks.regions import large_parts
 from sam2nb.model.mask_decoder import hide_absent, take_best
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice
-from sam2nb.model.sam2 import SAM2
+from sam2nb.model.sam2 import MASK_PROMPT_BIAS, MASK_PROMPT_SCALE, SAM2, read_given_mask
 from sam2nb.predict.video.session import ObjectPrediction
 from sam2nb.predict.video.views import (
     GRID,
+    LARGE_PART,
     View,
     boxes_of,
     centred,
     contrast_of,
     coverage,
     grown,
-    large_parts,
     move_view,
     nearby,
     outer_boxes,
@@ -52,7 +54,7 @@ SURELY_INSIDE, SURELY_OUTSIDE = 0.5, 0.1  # coverage of a cell that stands for t
 FAMILIAR = 0.1  # share of the cells of a mask that must look more like the object than like the background
 BLANK = 0.5  # contrast, relative to the prompted frames, below which a frame shows nothing (one colour: 0.36 to 0.46)
 AGREES = 0.3  # IoU with the prior, below which no mask of the decoder is taken
-PRESENT = 10.0  # object score of what was found, as of a given mask
+PRESENT = MASK_PROMPT_SCALE + MASK_PROMPT_BIAS  # object score of what was found, as of a given mask
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,7 @@ class MatchingMemory:
         self.model = model
 
     def predict_from_mask(self, features: ImageFeatures, mask: Tensor) -> ObjectPrediction:
-        prediction, _ = self.model.predict_from_mask(features, mask)
-        return ObjectPrediction(prediction.logits, prediction.object_score)
+        return ObjectPrediction(*read_given_mask(mask))
 
     def predict_from_points(
         self, features: ImageFeatures, prompts: Prompts, ambiguous: bool, bank: MemoryBank, choice: MemoryChoice | None
@@ -205,15 +206,9 @@ def familiar_share(region: View, mask: Tensor, views: Sequence[View]) -> Tensor:
 
 def as_prompts(inside: Tensor, logits: Tensor) -> Prompts:
     """A mask prompt, and the box of the mask's large parts: inside, logits (B, 1, 4h, 4w)"""
-    corners = outer_boxes(large_parts(inside[:, 0])).unflatten(1, (2, 2)) * MASK_STRIDE
+    corners = outer_boxes(large_parts(inside[:, 0], LARGE_PART)).unflatten(1, (2, 2)) * MASK_STRIDE
     labels = torch.tensor(BOX_CORNER_LABELS, dtype=torch.int32, device=logits.device)
     return Prompts(corners.to(logits.dtype), labels.expand(len(logits), -1), logits)
-
-
-def iou(masks: Tensor, others: Tensor) -> Tensor:
-    """Intersection over union: (B, M, H, W) and (B, 1, H, W) bool -> (B, M)"""
-    intersection = (masks & others).flatten(2).sum(dim=2)
-    return intersection / (masks | others).flatten(2).sum(dim=2).clamp(min=1)
 
 
 def _join_frames(frames: Sequence[View]) -> View:

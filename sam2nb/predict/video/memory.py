@@ -7,7 +7,9 @@ weights of its own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Protocol
 
 import torch.nn.functional as F
@@ -16,8 +18,12 @@ from torch import Tensor
 from sam2nb.model.mask_decoder import hide_absent, take_best
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice, recollect
 from sam2nb.model.sam2 import SAM2
+from sam2nb.predict.video.matching import MatchingMemory
 from sam2nb.predict.video.session import Memory, ObjectPrediction
 from sam2nb.structures import FrameMemory, ImageFeatures, Prompts
+from sam2nb.weights.checkpoint import require_video_weights
+
+log = logging.getLogger(__name__)
 
 
 class VideoMemory(Protocol):
@@ -79,3 +85,27 @@ class OfficialMemory:
         best = take_best(self.model.predict_masks(conditioned, features.high_res, prompts, multimask))
         pointer = self.model.object_pointer(best.tokens[:, 0], best.object_score)
         return ObjectPrediction(hide_absent(best.logits, best.object_score).float(), best.object_score, pointer)
+
+
+MEMORIES = {"official": OfficialMemory, "match": MatchingMemory}
+
+
+def choose_memory(model: SAM2, name: str | None = None) -> VideoMemory:
+    """Make the memory of that name; None takes "official" where the model has weights for it, else "match".
+
+    Raises ValueError for another name, or for "official" where the weights are missing.
+    """
+    if name is None:
+        name = "match" if model.missing_parts else "official"
+        if name == "match":
+            _tell_once()
+    if name not in MEMORIES:
+        raise ValueError(f"memory must be one of {', '.join(MEMORIES)}, or None to choose by the weights, got {name!r}")
+    if name == "official":
+        require_video_weights(model)
+    return MEMORIES[name](model)
+
+
+@cache
+def _tell_once() -> None:
+    log.warning('these weights have no memory for video: tracking matches image features instead (memory="match")')

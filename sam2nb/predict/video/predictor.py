@@ -19,7 +19,7 @@ from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.pretrained import load_pretrained
 from sam2nb.predict.prompts import ArrayLike
-from sam2nb.predict.video.memories import choose_memory
+from sam2nb.predict.video.memory import choose_memory
 from sam2nb.predict.video.prompts import read_mask, read_points
 from sam2nb.predict.video.session import FrameResult, ObjectId, VideoSession
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sam2nb.masks.measure import mask_boxes
+from sam2nb.masks.regions import large_parts
 
 GRID = 32  # cells on a side, of the whole frame and of a region
 FOUND, FOUND_OF_BEST = 0.15, 0.4  # a coarse cell may show the object from this probability on, absolute and relative
@@ -87,7 +86,7 @@ def regions_to_search(found: Tensor, last: Tensor) -> Tensor:
     found: (B, N), 0 to 1; last: (B, 4), zeros if the object was absent.
     """
     threshold = (FOUND_OF_BEST * found.amax(dim=1, keepdim=True)).clamp(min=FOUND)
-    boxes = outer_boxes(large_parts((found > threshold).unflatten(1, (GRID, GRID)))) / GRID
+    boxes = outer_boxes(large_parts((found > threshold).unflatten(1, (GRID, GRID)), LARGE_PART)) / GRID
     exists = [(box[:, 2] > box[:, 0])[:, None] for box in (boxes, last)]
     both = torch.cat((torch.minimum(boxes, last)[:, :2], torch.maximum(boxes, last)[:, 2:]), dim=1)
     return grown(torch.where(exists[0] & exists[1], both, torch.where(exists[0], boxes, last)))
@@ -99,17 +98,6 @@ def grown(boxes: Tensor) -> Tensor:
     half = torch.maximum(size * GROWTH, size + MARGIN).clamp(min=SMALLEST) / 2
     regions = torch.cat((centre - half, centre + half), dim=1).clamp(0, 1)
     return torch.where(size.any(dim=1, keepdim=True), regions, torch.tensor(EVERYWHERE, device=boxes.device))
-
-
-def large_parts(masks: Tensor) -> Tensor:
-    """Masks without their small connected parts: (B, H, W) bool"""
-    kept = masks.cpu().numpy().copy()
-    for mask in kept:
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-        areas = stats[:, cv2.CC_STAT_AREA].copy()
-        areas[0] = 0  # the background
-        mask &= (areas >= LARGE_PART * areas.max())[labels]
-    return torch.from_numpy(kept).to(masks.device)
 
 
 def paste(soft: Tensor, regions: Tensor, side: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from sam2nb import SAM2VideoPredictor
 from sam2nb.evaluation.datasets import open_clips
 from sam2nb.evaluation.metrics import mask_iou
-from sam2nb.predict.video.matching import carry_labels, familiar_share, iou
+from sam2nb.predict.video.matching import carry_labels, familiar_share
 from sam2nb.predict.video.views import GRID, View
 from sam2nb.weights.checkpoint import PART_WORDS
 from tests.predict.video.clips import CLICK, COUNT, OTHER, SIZE_HW, frame, run, small_model
@@ -80,11 +80,6 @@ def test_an_empty_mask_is_not_familiar_and_without_evidence_every_mask_is(distin
     assert familiar_share(distinct, ~mask, [distinct]) == 0
     unlabelled = distinct._replace(covered=torch.zeros(1, CELLS))
     assert familiar_share(distinct, mask, [unlabelled]) == 1
-
-
-def test_intersection_over_union_of_empty_masks_is_zero():
-    masks = torch.tensor([[[[1, 1, 0, 0]], [[0, 0, 0, 0]]]]).bool()
-    assert iou(masks, torch.tensor([[[[1, 0, 0, 0]]]]).bool()).tolist() == [[0.5, 0]]
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
@@ -188,6 +183,7 @@ def test_half_precision_tracks_the_same_object(model, session, predictor):
     finally:
         model.compute_dtype = torch.float32
     assert all(masks.dtype is torch.float32 and masks.shape == full[i].shape for i, masks in half.items())
+    assert all(((masks > 0) == (full[i] > 0)).float().mean() > 0.9 for i, masks in half.items())
 
 
 # --- genuine weights --------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from sam2nb.media.video import FrameList
 from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.memory_bank import MemoryBank
 from sam2nb.predict import pretrained
-from sam2nb.predict.video import memories
+from sam2nb.predict.video import memory as memory_module
 from sam2nb.predict.video.matching import MatchingMemory
 from sam2nb.predict.video.memory import OfficialMemory
 from sam2nb.predict.video.session import ObjectTrack
@@ -42,7 +42,7 @@ def test_from_pretrained_passes_options_to_the_model_and_the_predictor(model, mo
 
 def test_weights_for_images_only_track_by_matching_and_say_so_once(model, monkeypatch, caplog):
     monkeypatch.setattr(model, "missing_parts", ("memory_attention", "memory_encoder"))
-    memories._tell_once.cache_clear()
+    memory_module._tell_once.cache_clear()
     predictors = [SAM2VideoPredictor(model) for _ in range(2)]
     assert all(isinstance(predictor.tracker.memory, MatchingMemory) for predictor in predictors)
     assert [record.message for record in caplog.records] == [

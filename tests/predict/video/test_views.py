@@ -10,7 +10,6 @@ from sam2nb.predict.video.views import (
     centred,
     coverage,
     grown,
-    large_parts,
     nearby,
     outer_boxes,
     paste,
@@ -68,16 +67,6 @@ def test_the_search_covers_what_was_found_and_where_the_object_was():
     assert (both[:2] <= 0.125).all() and (both[2:] >= 0.75).all()
     assert torch.equal(only_found, grown(torch.tensor([[0.125, 0.125, 0.25, 0.25]]))[0])
     assert torch.equal(only_last, grown(last[2:])[0])
-
-
-def test_small_parts_do_not_count_and_the_mask_itself_stays_as_it_is():
-    masks = torch.zeros(1, 16, 16, dtype=torch.bool)
-    masks[0, 2:8, 2:8] = masks[0, 12:14, 12:14] = True
-    before = masks.clone()
-    kept = large_parts(masks)
-    assert torch.equal(masks, before)
-    assert kept[0, 2:8, 2:8].all() and not kept[0, 12:14, 12:14].any()
-    assert not large_parts(torch.zeros(1, 8, 8, dtype=torch.bool)).any()
 
 
 def test_cells_within_reach_are_counted_in_sides_of_the_view():
