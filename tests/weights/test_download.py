@@ -104,7 +104,7 @@ def test_when_every_source_fails_the_message_lists_the_reasons_and_the_remedy(pu
     with pytest.raises(DownloadError) as failure:
         download(NAME)
     text = str(failure.value)
-    assert "Meta's server" in text and "the Hugging Face hub" in text and text.count("404") == 2
+    assert "Meta's server" in text and "the Hugging Face hub" in text and text.count("the server says 404") == 2
     assert str(folder) in text and "sam2nb_nano needs no download" in text
     assert visible(folder) == []
 
