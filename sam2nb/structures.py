@@ -18,6 +18,9 @@ MASK_STRIDE = 4  # input pixels per pixel of a low-resolution mask
 MASK_LOGIT_CLAMP = 32.0  # as in training: low-resolution logits that go back in as a mask prompt
 NO_OBJECT_LOGIT = -1024.0  # mask logits of an object that is absent from the frame
 
+Region = tuple[float, float, float, float]  # part of a frame, x1, y1, x2, y2 in 0..1
+WHOLE_FRAME: Region = (0.0, 0.0, 1.0, 1.0)
+
 
 @dataclass(frozen=True)
 class ImageFeatures:
@@ -26,15 +29,17 @@ class ImageFeatures:
     embedding: (B, 256, h, w), stride 16.
     position: (1, 256, h, w), the sine position encoding of that grid.
     high_res: (B, 32, 4h, 4w) and (B, 64, 2h, 2w), already reduced for the mask decoder.
+    region: the part of the image that was encoded.
     """
 
     embedding: Tensor
     position: Tensor
     high_res: tuple[Tensor, Tensor]
+    region: Region = WHOLE_FRAME
 
     def rows(self, index: slice | Tensor) -> ImageFeatures:
         """Select or repeat images: a slice, or (N,) integers -> features of N images"""
-        return ImageFeatures(self.embedding[index], self.position, tuple(level[index] for level in self.high_res))
+        return replace(self, embedding=self.embedding[index], high_res=tuple(level[index] for level in self.high_res))
 
 
 @dataclass(frozen=True)
@@ -81,12 +86,14 @@ class FrameMemory:
     pointer: (B, 256), the object pointer.
     object_score: (B, 1).
     mask_logits: (B, 1, 4h, 4w), the predicted mask.
+    region: the part of the frame that the maps show.
     """
 
     features: Tensor
     pointer: Tensor
     object_score: Tensor
     mask_logits: Tensor
+    region: Region = WHOLE_FRAME
 
     def stored(self, device: torch.device) -> FrameMemory:
         """The same with its maps on another device."""
@@ -95,7 +102,7 @@ class FrameMemory:
     def split(self) -> list[FrameMemory]:
         """The memory of each object, in storage of its own, so that it can be dropped alone."""
         parts = (self.features, self.pointer, self.object_score, self.mask_logits)
-        return [FrameMemory(*row) for row in zip(*map(own_rows, parts), strict=True)]
+        return [FrameMemory(*row, region=self.region) for row in zip(*map(own_rows, parts), strict=True)]
 
 
 def own_rows(batch: Tensor) -> list[Tensor]:

@@ -109,9 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compose_situation(
-    name: str, parts: Parts, index: int, seed: int
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def compose_situation(name: str, parts: Parts, index: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """The index-th clip of a situation: -> images (T, H, W, 3), masks of its object (T, H, W)
 
     Raises RuntimeError if no attempt shows the object on the first frame.

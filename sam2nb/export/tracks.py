@@ -21,6 +21,7 @@ from sam2nb.media.video_writer import VideoWriter
 from sam2nb.plotting import draw_masks
 from sam2nb.predict.video.session import FrameResult, ObjectId
 
+SCORE_DIGITS = 4
 LABELS = range(1, 255)  # of a palette image; 0 is the background, 255 means "unknown" in DAVIS
 
 
@@ -86,7 +87,8 @@ class PaletteWriter:
 class RleWriter:
     """A COCO file with one annotation per object and frame: run lengths, box, area, and `track_id` for the object.
 
-    Every frame is an image whose id is the frame's number. pycocotools reads the file.
+    Every frame is an image whose id is the frame's number. `score` is the predicted IoU and `presence` the object score
+    of the mask, where the result has them. pycocotools reads the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -99,7 +101,7 @@ class RleWriter:
         height, width = result.masks.shape[-2:]
         frame = int(result.frame_idx)
         self._images.append({"id": frame, "file_name": f"{frame:05d}", "height": height, "width": width})
-        for obj_id, mask in zip(result.obj_ids, _inside(result), strict=True):
+        for row, (obj_id, mask) in enumerate(zip(result.obj_ids, _inside(result), strict=True)):
             rle = rle_from_mask(mask)
             if rle.area == 0:
                 continue
@@ -114,6 +116,7 @@ class RleWriter:
                     "area": rle.area,
                     "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1],
                     "iscrowd": 0,
+                    **scores_of(result, row),
                 }
             )
 
@@ -126,6 +129,12 @@ class RleWriter:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def scores_of(result: FrameResult, row: int) -> dict[str, float]:
+    """The scores of one object of a result, rounded for a file: `score` (predicted IoU) and `presence`, if known."""
+    scores = {"score": float(result.quality[row]), "presence": float(result.presence[row])}
+    return {name: round(value, SCORE_DIGITS) for name, value in scores.items() if not np.isnan(value)}
 
 
 def save_tracks(

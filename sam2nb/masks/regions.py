@@ -112,10 +112,15 @@ def large_parts(masks: Tensor, share: float) -> Tensor:
     """Masks without the regions smaller than this share of their largest one: (B, H, W) bool -> (B, H, W)"""
     kept = masks.cpu().numpy().copy()
     for mask in kept:
-        _, labels, areas = _regions(mask)
-        areas[0] = 0  # the background
-        mask &= (areas >= share * areas.max())[labels]
+        mask[:] = large_part(mask, share)
     return torch.from_numpy(kept).to(masks.device)
+
+
+def large_part(mask: np.ndarray, share: float) -> np.ndarray:
+    """A mask without the regions smaller than this share of its largest one: (H, W) bool -> (H, W)"""
+    _, labels, areas = _regions(mask)
+    areas[0] = 0  # the background
+    return mask & (areas >= share * areas.max())[labels]
 
 
 def _regions(mask: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:

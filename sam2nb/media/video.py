@@ -118,6 +118,10 @@ class ModelInputs:
         """One frame: (1, 3, S, S) float32, normalised"""
         return to_video_input(self.frames[index], self.image_size, self.device)
 
+    def part(self, index: int, rows: slice, columns: slice) -> Tensor:
+        """Some rows and columns of one frame, as if they were the frame: (1, 3, S, S) float32, normalised"""
+        return to_video_input(np.ascontiguousarray(self.frames[index][rows, columns]), self.image_size, self.device)
+
 
 def open_frames(video: VideoLike, progress: bool = True) -> FrameSource:
     """Open a video of any kind as a frame source.

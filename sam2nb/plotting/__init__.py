@@ -18,6 +18,7 @@ from sam2nb.plotting.draw import (
 )
 from sam2nb.plotting.encode import figure_bytes, jpeg_bytes, notebook_bytes, save_figure, set_caption
 from sam2nb.plotting.figures import bar_chart, show_boxes, show_image, show_map, show_masks, show_points, side_by_side
+from sam2nb.plotting.timeline import timeline
 
 __all__ = [
     "BOX_COLOR",
@@ -42,4 +43,5 @@ __all__ = [
     "show_masks",
     "show_points",
     "side_by_side",
+    "timeline",
 ]

@@ -26,6 +26,7 @@ from sam2nb.masks.regions import large_parts
 from sam2nb.model.mask_decoder import hide_absent, take_best
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice
 from sam2nb.model.sam2 import MASK_PROMPT_BIAS, MASK_PROMPT_SCALE, SAM2, read_given_mask
+from sam2nb.predict.video.regions import boxes_in_region
 from sam2nb.predict.video.session import ObjectPrediction
 from sam2nb.predict.video.views import (
     GRID,
@@ -38,13 +39,23 @@ from sam2nb.predict.video.views import (
     grown,
     move_view,
     nearby,
+    on_frame,
     outer_boxes,
     paste,
     regions_to_search,
     view_frame,
     view_region,
+    within,
 )
-from sam2nb.structures import BOX_CORNER_LABELS, MASK_STRIDE, ImageFeatures, Prompts, own_rows
+from sam2nb.structures import (
+    BOX_CORNER_LABELS,
+    MASK_STRIDE,
+    WHOLE_FRAME,
+    ImageFeatures,
+    Prompts,
+    Region,
+    own_rows,
+)
 
 NEIGHBOURS, TEMPERATURE = 10, 0.05
 RECENT = 3  # tracked frames that are looked at, the latest ones
@@ -63,6 +74,7 @@ class MatchMemory:
 
     frame: the whole frame, seen once for all objects; regions: the surroundings of each object, B views of one object.
     contrast: of the frame's features, see `contrast_of`. object_score: (B, 1); mask_logits: (B, 1, 4h, 4w).
+    region: the part of the frame that was encoded; `frame` and the masks show no more of it.
     """
 
     frame: View
@@ -70,6 +82,7 @@ class MatchMemory:
     contrast: float
     object_score: Tensor
     mask_logits: Tensor
+    region: Region = WHOLE_FRAME
 
     def stored(self, device: torch.device) -> MatchMemory:
         """The same with its views and masks on another device."""
@@ -82,7 +95,10 @@ class MatchMemory:
         """The memory of each object; the features of the whole frame stay shared."""
         frames = [self.frame._replace(covered=covered) for covered in own_rows(self.frame.covered)]
         rows = zip(frames, self.regions, own_rows(self.object_score), own_rows(self.mask_logits), strict=True)
-        return [MatchMemory(frame, (region,), self.contrast, score, logits) for frame, region, score, logits in rows]
+        return [
+            MatchMemory(frame, (view,), self.contrast, score, logits, self.region)
+            for frame, view, score, logits in rows
+        ]
 
 
 class MatchingMemory:
@@ -92,7 +108,8 @@ class MatchingMemory:
         self.model = model
 
     def predict_from_mask(self, features: ImageFeatures, mask: Tensor) -> ObjectPrediction:
-        return ObjectPrediction(*read_given_mask(mask))
+        logits, score = read_given_mask(mask)
+        return ObjectPrediction(logits, score, torch.ones_like(score), region=features.region)
 
     def predict_from_points(
         self, features: ImageFeatures, prompts: Prompts, ambiguous: bool, bank: MemoryBank, choice: MemoryChoice | None
@@ -100,7 +117,8 @@ class MatchingMemory:
         if prompts.masks is not None and not (prompts.masks > 0).any():
             prompts = replace(prompts, masks=None)  # the object was lost: the clicks start anew
         best = take_best(self.model.predict_masks(self.model.recall(features), features.high_res, prompts, ambiguous))
-        return ObjectPrediction(best.logits.float(), torch.full_like(best.object_score, PRESENT))
+        score = torch.full_like(best.object_score, PRESENT)
+        return ObjectPrediction(best.logits.float(), score, best.iou, region=features.region)
 
     def predict_tracked(
         self, features: ImageFeatures, banks: Sequence[MemoryBank], choice: MemoryChoice
@@ -110,36 +128,44 @@ class MatchingMemory:
         tracked = [frame for frame, row in choice.spatial if row != prompted_row]  # the latest one last
         memories = [[bank[frame] for frame in (*prompted, *tracked)] for bank in banks]
         embedding = centred(features.embedding)
-        # where each object is: the whole frame, coarsely
-        boxes = _search(embedding, memories, len(prompted))
-        regions = [View(box, view_region(embedding, box)) for box in boxes]
+        # where each object is: the whole frame (or what is seen of it), coarsely
+        boxes = _search(embedding, features.region, memories, len(prompted))
+        local = boxes_in_region(boxes, features.region)
+        regions = [View(box, view_region(embedding, seen)) for box, seen in zip(boxes, local, strict=True)]
         # its shape: the region around it, finely
         seen = [[memory.regions[0] for memory in row] for row in memories]
         reachable = [with_reach(views, len(prompted), REACH_FINE) for views in seen]
         soft = torch.cat([carry_labels(region, views) for region, views in zip(regions, reachable, strict=True)])
         # its mask, redrawn by the mask decoder
-        logits = self._decode(features, paste(soft, boxes, MASK_STRIDE * embedding.shape[-1]))
+        logits, quality = self._decode(features, paste(soft, local, MASK_STRIDE * embedding.shape[-1]))
         # whether that still looks like the object
+        covered = [coverage((mask > 0).float(), box)[0] for mask, box in zip(logits, local, strict=True)]
         certain = [[view for old in row[: len(prompted)] for view in (old.frame, *old.regions)] for row in memories]
-        shares = [familiar_share(*row) for row in zip(regions, logits > 0, certain, strict=True)]
+        shares = [familiar_share(region.cells, *row) for region, *row in zip(regions, covered, certain, strict=True)]
         blank = contrast_of(features.embedding) < BLANK * max(old.contrast for old in memories[0][: len(prompted)])
-        score = torch.where((torch.stack(shares)[:, None] >= FAMILIAR) & (not blank), PRESENT, -PRESENT)
-        return ObjectPrediction(hide_absent(logits, score), score)
+        score = presence_of(torch.stack(shares)[:, None], blank)
+        return ObjectPrediction(hide_absent(logits, score), score, quality, region=features.region)
 
     def memorize(self, features: ImageFeatures, prediction: ObjectPrediction, from_prompt: bool) -> MatchMemory:
         embedding = centred(features.embedding)
         masks = (prediction.mask_logits > 0).float()
-        frame = view_frame(embedding)._replace(covered=F.adaptive_avg_pool2d(masks, GRID).flatten(1))
-        boxes = grown(boxes_of(prediction.mask_logits))
+        seen = torch.tensor(features.region, device=embedding.device)
+        frame = View(seen, view_frame(embedding).cells, F.adaptive_avg_pool2d(masks, GRID).flatten(1))
+        boxes = within(grown(on_frame(boxes_of(prediction.mask_logits), features.region)), features.region)
+        local = boxes_in_region(boxes, features.region)
         regions = [
-            View(box, view_region(embedding, box), coverage(mask, box)) for box, mask in zip(boxes, masks, strict=True)
+            View(box, view_region(embedding, inner), coverage(mask, inner))
+            for box, inner, mask in zip(boxes, local, masks, strict=True)
         ]
         in_half = tuple(view._replace(cells=view.cells.bfloat16()) for view in (frame, *regions))
         contrast = contrast_of(features.embedding)
-        return MatchMemory(in_half[0], in_half[1:], contrast, prediction.object_score, prediction.mask_logits)
+        score, logits = prediction.object_score, prediction.mask_logits
+        return MatchMemory(in_half[0], in_half[1:], contrast, score, logits, features.region)
 
-    def _decode(self, features: ImageFeatures, prior: Tensor) -> Tensor:
-        """Let the mask decoder redraw the objects: prior (B, 1, 4h, 4w), 0 to 1 -> mask logits (B, 1, 4h, 4w)"""
+    def _decode(self, features: ImageFeatures, prior: Tensor) -> tuple[Tensor, Tensor]:
+        """Let the mask decoder redraw the objects: prior (B, 1, 4h, 4w), 0 to 1
+        -> mask logits (B, 1, 4h, 4w), predicted IoU (B, 1), 0 where the prior itself is the mask
+        """
         inside = prior > 0.5
         prior_logits = prior.clamp(CERTAIN, 1 - CERTAIN).logit()
         conditioned = self.model.recall(features)
@@ -148,16 +174,24 @@ class MatchingMemory:
         agreement = iou(decoded.logits > 0, inside)
         rows = torch.arange(len(prior), device=prior.device)
         best = (agreement + decoded.iou).argmax(dim=1)
-        agrees = (agreement[rows, best] >= AGREES)[:, None, None, None]
-        return torch.where(agrees, decoded.logits[rows, best][:, None].float(), prior_logits)
+        agrees = (agreement[rows, best] >= AGREES)[:, None]
+        logits = torch.where(agrees[..., None, None], decoded.logits[rows, best][:, None].float(), prior_logits)
+        return logits, decoded.iou[rows, best][:, None].float() * agrees
 
 
-def _search(embedding: Tensor, memories: Sequence[Sequence[MatchMemory]], prompted: int) -> Tensor:
-    """The regions in which B objects may be, found on the whole frame: -> (B, 4)"""
+def presence_of(familiar: Tensor, blank: bool) -> Tensor:
+    """Object scores from the familiar shares of B masks: (B, 1), 0 to 1 -> (B, 1), -PRESENT to PRESENT"""
+    present = (familiar >= FAMILIAR) & (not blank)
+    return PRESENT * torch.where(present, familiar, familiar - 1)
+
+
+def _search(embedding: Tensor, seen: Region, memories: Sequence[Sequence[MatchMemory]], prompted: int) -> Tensor:
+    """The regions in which B objects may be, found in what is seen of the frame: -> (B, 4) in 0..1 of the frame"""
     frames = [_join_frames([old.frame for old in same_frame]) for same_frame in zip(*memories, strict=True)]
-    found = carry_labels(view_frame(embedding), with_reach(frames, prompted, REACH_COARSE))
-    last = torch.cat([row[-1].mask_logits for row in memories]).to(embedding.device)
-    return regions_to_search(found, boxes_of(last))
+    query = view_frame(embedding)._replace(box=torch.tensor(seen, device=embedding.device))
+    found = carry_labels(query, with_reach(frames, prompted, REACH_COARSE))
+    last = torch.cat([on_frame(boxes_of(row[-1].mask_logits), row[-1].region) for row in memories])
+    return within(regions_to_search(found, last.to(embedding.device), seen), seen)
 
 
 # --- matching ---------------------------------------------------------------------------------------------------------
@@ -185,22 +219,22 @@ def with_reach(views: Sequence[View], prompted: int, reach: float) -> list[tuple
     return [(view, None) for view in views[:prompted]] + [(view, reach) for view in views[prompted:][-RECENT:]]
 
 
-def familiar_share(region: View, mask: Tensor, views: Sequence[View]) -> Tensor:
-    """The share of a mask's cells that look more like the object than like its background in the prompted frames.
+def familiar_share(cells: Tensor, covered: Tensor, views: Sequence[View]) -> Tensor:
+    """The share of a mask's cells that look more like the object than like the background in `views`, 0 to 1.
 
-    region: in which the mask, (1, H, W) bool, was found. views: of the prompted frames -> scalar, 0 for an empty mask
+    cells: (N, C), features of a region; covered: (N,), the share of each cell that the mask covers; views: in which the
+    object is certain. -> scalar, 0 for an empty mask
     """
-    if not mask.any():
-        return mask.new_zeros((), dtype=torch.float32)
-    inside = coverage(mask.float(), region.box)[0]
-    cells = region.cells[inside >= min(0.5, float(inside.max()))]
-    covered = torch.cat([view.covered[0] for view in views]).to(cells.device)
+    if not covered.any():
+        return covered.new_zeros(())
+    chosen = cells[covered >= min(0.5, float(covered.max()))]
+    known = torch.cat([view.covered[0] for view in views]).to(cells.device)
     keys = torch.cat([view.cells for view in views]).to(cells)
-    of_object, of_background = covered > SURELY_INSIDE, covered < SURELY_OUTSIDE
+    of_object, of_background = known > SURELY_INSIDE, known < SURELY_OUTSIDE
     if not of_object.any() or not of_background.any():
         return cells.new_ones(())  # nothing to judge by
-    nearest_object = (cells @ keys[of_object].T).amax(dim=1)
-    nearest_background = (cells @ keys[of_background].T).amax(dim=1)
+    nearest_object = (chosen @ keys[of_object].T).amax(dim=1)
+    nearest_background = (chosen @ keys[of_background].T).amax(dim=1)
     return (nearest_object > nearest_background).float().mean()
 
 

@@ -57,7 +57,7 @@ class OfficialMemory:
 
     def predict_from_mask(self, features: ImageFeatures, mask: Tensor) -> ObjectPrediction:
         prediction, pointer = self.model.predict_from_mask(features, mask)
-        return ObjectPrediction(prediction.logits, prediction.object_score, pointer)
+        return ObjectPrediction(prediction.logits, prediction.object_score, prediction.iou, pointer, features.region)
 
     def predict_from_points(
         self, features: ImageFeatures, prompts: Prompts, ambiguous: bool, bank: MemoryBank, choice: MemoryChoice | None
@@ -77,17 +77,21 @@ class OfficialMemory:
         side = self.model.image_size
         masks = F.interpolate(prediction.mask_logits, (side, side), mode="bilinear", align_corners=False)
         spatial = self.model.memorize(features, masks, prediction.object_score, from_prompt)
-        return FrameMemory(spatial, prediction.pointer, prediction.object_score, prediction.mask_logits)
+        return FrameMemory(
+            spatial, prediction.pointer, prediction.object_score, prediction.mask_logits, features.region
+        )
 
     def _predict(
         self, conditioned: Tensor, features: ImageFeatures, prompts: Prompts, multimask: bool
     ) -> ObjectPrediction:
-        best = take_best(self.model.predict_masks(conditioned, features.high_res, prompts, multimask))
+        candidates = self.model.predict_masks(conditioned, features.high_res, prompts, multimask)
+        best = take_best(candidates)
         pointer = self.model.object_pointer(best.tokens[:, 0], best.object_score)
-        return ObjectPrediction(hide_absent(best.logits, best.object_score).float(), best.object_score, pointer)
+        logits = hide_absent(best.logits, best.object_score).float()
+        return ObjectPrediction(logits, best.object_score, best.iou, pointer, features.region, candidates)
 
 
-MEMORIES = {"official": OfficialMemory, "match": MatchingMemory}
+MEMORIES = {"official": OfficialMemory, "steady": OfficialMemory, "anchored": OfficialMemory, "match": MatchingMemory}
 
 
 def choose_memory(model: SAM2, name: str | None = None) -> VideoMemory:
@@ -101,7 +105,7 @@ def choose_memory(model: SAM2, name: str | None = None) -> VideoMemory:
             _tell_once()
     if name not in MEMORIES:
         raise ValueError(f"memory must be one of {', '.join(MEMORIES)}, or None to choose by the weights, got {name!r}")
-    if name == "official":
+    if MEMORIES[name] is OfficialMemory:
         require_video_weights(model)
     return MEMORIES[name](model)
 

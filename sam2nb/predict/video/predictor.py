@@ -20,6 +20,7 @@ from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.pretrained import load_pretrained
 from sam2nb.predict.prompts import ArrayLike
 from sam2nb.predict.video.memory import choose_memory
+from sam2nb.predict.video.policies import choose_policy
 from sam2nb.predict.video.prompts import read_mask, read_points
 from sam2nb.predict.video.session import FrameResult, ObjectId, VideoSession
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream
@@ -55,6 +56,7 @@ class SAM2VideoPredictor:
         model: SAM2,
         *,
         memory: str | None = None,
+        search: str = "frame",
         fill_hole_area: int = FILL_HOLE_AREA,
         max_sprinkle_area: int = 0,
         non_overlap_masks: bool = False,
@@ -65,6 +67,8 @@ class SAM2VideoPredictor:
         self.tracker = Tracker(
             model=model,
             memory=choose_memory(model, memory),
+            policy=choose_policy(memory),
+            search=search,
             fill_hole_area=fill_hole_area,
             max_sprinkle_area=max_sprinkle_area,
             non_overlap_masks=non_overlap_masks,

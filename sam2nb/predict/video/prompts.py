@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sam2nb.predict.prompts import ArrayLike, make_prompts
 from sam2nb.predict.video.session import FramePrompt, VideoSession
 from sam2nb.structures import BOX_CORNER_LABELS
-
-MASK_THRESHOLD = 0.5  # a pixel of a resized mask is inside from this value on, as in the official package
 
 
 def read_points(
@@ -54,7 +51,7 @@ def join_points(old: FramePrompt | None, new: FramePrompt) -> FramePrompt:
 
 
 def read_mask(session: VideoSession, mask: ArrayLike) -> FramePrompt:
-    """A mask for one object, resized to the model's input.
+    """A mask for one object.
 
     mask: (H, W) or (1, H, W) of any dtype, at the video's or the model's size; anything but zero is inside.
     Raises ValueError for another shape or size.
@@ -70,8 +67,4 @@ def read_mask(session: VideoSession, mask: ArrayLike) -> FramePrompt:
             f"mask is {given.shape[1]}x{given.shape[0]} (width x height), the video {width}x{height}: "
             "make it the size of the video's frames"
         )
-    inside = (given != 0).float()[None, None].to(session.inputs.device)
-    if tuple(inside.shape[-2:]) != (side, side):
-        inside = F.interpolate(inside, (side, side), mode="bilinear", align_corners=False, antialias=True)
-        inside = (inside >= MASK_THRESHOLD).float()
-    return FramePrompt(mask=inside)
+    return FramePrompt(mask=(given != 0)[None, None].to(session.inputs.device))

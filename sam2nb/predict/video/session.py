@@ -15,27 +15,52 @@ from torch import Tensor
 
 from sam2nb.media.video import FrameSource, ModelInputs
 from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryBank
-from sam2nb.structures import ImageFeatures
+from sam2nb.predict.video.facts import Facts
+from sam2nb.structures import WHOLE_FRAME, ImageFeatures, MaskPrediction, Region
 
 ObjectId = Hashable
 
 
-class FrameResult(NamedTuple):
-    """The masks of all objects on one frame; unpacks as `frame_idx, obj_ids, masks`.
-
-    masks: (N, 1, H, W) float32 logits at the video's size, in the order of obj_ids; positive inside.
-    """
+class FrameMasks(NamedTuple):
+    """The masks of all objects on one frame, in the order of the official package."""
 
     frame_idx: int
     obj_ids: list[ObjectId]
     masks: Tensor
 
 
+class FrameResult(FrameMasks):
+    """The masks of all objects on one frame, and their scores; unpacks as `frame_idx, obj_ids, masks`.
+
+    masks: (N, 1, H, W) float32 logits at the video's size, in the order of obj_ids; positive inside.
+    quality: (N,) float32, predicted IoU of each mask, 0 to 1. presence: (N,) float32, object scores (logits), positive
+    where the object is present. Both are on the CPU, and NaN for an object without a prediction on the frame.
+    """
+
+    quality: Tensor
+    presence: Tensor
+
+    def __new__(
+        cls,
+        frame_idx: int,
+        obj_ids: list[ObjectId],
+        masks: Tensor,
+        quality: Sequence[float] | None = None,
+        presence: Sequence[float] | None = None,
+    ) -> FrameResult:
+        result = super().__new__(cls, frame_idx, obj_ids, masks)
+        unknown = [float("nan")] * len(obj_ids)
+        result.quality = torch.tensor(unknown if quality is None else quality, dtype=torch.float32)
+        result.presence = torch.tensor(unknown if presence is None else presence, dtype=torch.float32)
+        return result
+
+
 @dataclass(frozen=True)
 class FramePrompt:
     """The prompt for one object on one frame: points (a box is two of them), or a mask.
 
-    points: (1, N, 2) as (x, y) in pixels of the model's input; labels: (1, N); mask: (1, 1, S, S), 0 or 1.
+    points: (1, N, 2) as (x, y) in pixels of the model's input; labels: (1, N); mask: (1, 1, H, W), 0 or 1, at the
+    video's size or that of the model's input.
     """
 
     points: Tensor | None = None
@@ -47,17 +72,21 @@ class FramePrompt:
 class ObjectPrediction:
     """The prediction for B objects on one frame, before it is memorized.
 
-    mask_logits: (B, 1, 4h, 4w); object_score: (B, 1), positive where the object is present; pointer: (B, 256), None
-    for a memory that has no use for it.
+    mask_logits: (B, 1, 4h, 4w); object_score: (B, 1), positive where the object is present; quality: (B, 1), predicted
+    IoU; pointer: (B, 256), None for a memory that has no use for it. region: the part of the frame that the masks show.
+    candidates: all masks of the decoder, if the chosen one is among several.
     """
 
     mask_logits: Tensor
     object_score: Tensor
+    quality: Tensor
     pointer: Tensor | None = None
+    region: Region = WHOLE_FRAME
+    candidates: MaskPrediction | None = None
 
     def stored(self, device: torch.device) -> ObjectPrediction:
-        """The same with its masks on another device."""
-        return replace(self, mask_logits=self.mask_logits.to(device))
+        """The same without its candidates, its masks on another device."""
+        return replace(self, mask_logits=self.mask_logits.to(device), candidates=None)
 
 
 class Memory(Protocol):
@@ -67,6 +96,7 @@ class Memory(Protocol):
 
     mask_logits: Tensor
     object_score: Tensor
+    region: Region
 
     def stored(self, device: torch.device) -> Memory:
         """The same with its maps on another device."""
@@ -80,6 +110,7 @@ class ObjectTrack:
     """One object: its prompts, pending predictions and memories by frame, and where tracking has been.
 
     pending: predictions from prompts, which may still change and become memories when tracking starts.
+    facts: plain numbers about the latest prediction on each frame.
     directions: for each frame that propagation has passed, whether it ran in reverse. A prompt on such a frame is a
     correction, which attends to the memories; a prompt on any other frame is predicted as on a single image.
     """
@@ -87,6 +118,7 @@ class ObjectTrack:
     prompts: dict[int, FramePrompt] = field(default_factory=dict)
     pending: dict[int, ObjectPrediction] = field(default_factory=dict)
     bank: MemoryBank = field(default_factory=MemoryBank)
+    facts: dict[int, Facts] = field(default_factory=dict)
     directions: dict[int, bool] = field(default_factory=dict)
 
     def prediction_at(self, frame: int) -> ObjectPrediction | Memory | None:

@@ -10,19 +10,22 @@ frame stays a condition for all others; holes are filled on every device.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from sam2nb.masks.regions import clean_masks, separate
-from sam2nb.media.images import masks_to_image
 from sam2nb.media.video import FrameSource, ModelInputs
-from sam2nb.model.memory_bank import MemoryChoice, choose_memories
+from sam2nb.model.memory_bank import MemoryChoice
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.video.facts import Facts, facts_of
 from sam2nb.predict.video.memory import VideoMemory
+from sam2nb.predict.video.policies import MemoryPolicy, Official, history
 from sam2nb.predict.video.prompts import join_points
+from sam2nb.predict.video.regions import boxes_in_region, mask_in_region, masks_to_frame, move_logits, pixels_of
+from sam2nb.predict.video.search import choose_region, is_better, is_unsure, region_around
 from sam2nb.predict.video.session import (
     FramePrompt,
     FrameResult,
@@ -33,10 +36,11 @@ from sam2nb.predict.video.session import (
 )
 from sam2nb.structures import (
     MASK_LOGIT_CLAMP,
-    MASK_STRIDE,
     NO_OBJECT_LOGIT,
+    WHOLE_FRAME,
     ImageFeatures,
     Prompts,
+    Region,
 )
 
 FILL_HOLE_AREA = 8  # pixels of the low-resolution mask, as in the official post-processing
@@ -58,6 +62,8 @@ class Tracker:
 
     model: SAM2
     memory: VideoMemory
+    policy: MemoryPolicy = field(default_factory=Official)
+    search: str = "frame"
     fill_hole_area: int = FILL_HOLE_AREA
     max_sprinkle_area: int = 0
     non_overlap_masks: bool = False
@@ -98,27 +104,42 @@ class Tracker:
         track = session.objects.get(obj_id, ObjectTrack())
         if join:
             prompt = join_points(track.prompts.get(frame), prompt)
-        features = self._encode(session, frame)
-        with autocast_for(self.model):
-            if prompt.mask is not None:
-                prediction = self.memory.predict_from_mask(features, prompt.mask)
-            else:
-                choice = _choice_for_correction(session, track, frame)
-                prompts = Prompts(prompt.points, prompt.labels, self._earlier_logits(track, frame))
-                ambiguous = prompt.labels.shape[1] <= AMBIGUOUS_POINTS
-                prediction = self.memory.predict_from_points(features, prompts, ambiguous, track.bank, choice)
-        track.pending[frame] = self._cleaned(prediction, session.storage)
+        prediction = self._predict_prompted(session, track, frame, prompt, WHOLE_FRAME)
+        [facts] = self._facts(prediction)
+        if self.search == "region":
+            region = region_around(facts.box, session.size_hw) if facts.area else WHOLE_FRAME
+            if region != WHOLE_FRAME:
+                prediction = self._predict_prompted(session, track, frame, prompt, region)
+                [facts] = self._facts(prediction)
+        track.pending[frame] = prediction.stored(session.storage)
+        track.facts[frame] = facts
         track.prompts[frame] = prompt
         session.objects[obj_id] = track  # only now, so that a failure leaves no half-made object
+
+    def _predict_prompted(
+        self, session: VideoSession, track: ObjectTrack, frame: int, prompt: FramePrompt, region: Region
+    ) -> ObjectPrediction:
+        features = self._encode(session, frame, region)
+        with autocast_for(self.model):
+            if prompt.mask is not None:
+                mask = mask_in_region(prompt.mask, region, self.model.image_size)
+                return self._cleaned(self.memory.predict_from_mask(features, mask))
+            choice = self._choice_for_correction(session, track, frame)
+            points = prompt.points
+            if region != WHOLE_FRAME:
+                points = boxes_in_region(points / self.model.image_size, region) * self.model.image_size
+            prompts = Prompts(points, prompt.labels, self._earlier_logits(track, frame, region))
+            ambiguous = prompt.labels.shape[1] <= AMBIGUOUS_POINTS
+            return self._cleaned(self.memory.predict_from_points(features, prompts, ambiguous, track.bank, choice))
 
     @torch.no_grad()
     def settle(self, session: VideoSession) -> None:
         """Memorize the pending predictions; from now on all other frames attend to them."""
         tracks = session.objects.values()
         for frame in sorted({frame for track in tracks for frame in track.pending}):
-            features = self._encode(session, frame)
             for track in [track for track in tracks if frame in track.pending]:
                 prediction = track.pending[frame].stored(self.model.device)
+                features = self._encode(session, frame, prediction.region)
                 with autocast_for(self.model):
                     memory = self.memory.memorize(features, prediction, self.binarize_prompted)
                 track.bank.prompted[frame] = memory.stored(session.storage)
@@ -133,78 +154,122 @@ class Tracker:
         """
         tracks = session.objects.values()
         unprompted = [track for track in tracks if frame not in track.bank.prompted]
-        features = self._encode(session, frame) if unprompted else None
-        for choice, batch in _batches(session, unprompted, frame, reverse):
-            with autocast_for(self.model):
-                prediction = self.memory.predict_tracked(features, [track.bank for track in batch], choice)
-                memory = self.memory.memorize(features, prediction, from_prompt=False)
-            logits = self._cleaned(prediction, session.storage).mask_logits
-            memory = replace(memory.stored(session.storage), mask_logits=logits)
-            for track, own in zip(batch, memory.split(), strict=True):
-                track.bank.tracked[frame] = own
+        for region, members in self._regions(session, unprompted, frame, reverse):
+            self._track_in(session, frame, region, members, reverse)
+        if self.search == "region":
+            unsure = [t for t in unprompted if is_unsure(t.facts[frame], history(frame, t.facts, reverse))]
+            self._track_in(session, frame, WHOLE_FRAME, unsure, reverse, again=True)
         for track in tracks:
             track.directions[frame] = reverse
 
+    def _regions(self, session, tracks, frame, reverse):
+        groups: dict[Region, list[ObjectTrack]] = {}
+        for track in tracks:
+            region = WHOLE_FRAME
+            if self.search == "region":
+                region = choose_region(history(frame, track.facts, reverse), session.size_hw)
+            groups.setdefault(region, []).append(track)
+        return groups.items()
+
+    def _track_in(self, session, frame, region, tracks, reverse, again=False):
+        if not tracks:
+            return
+        features = self._encode(session, frame, region)
+        for choice, batch in self._batches(session, tracks, frame, reverse):
+            with autocast_for(self.model):
+                prediction = self.memory.predict_tracked(features, [track.bank for track in batch], choice)
+                memory = self.memory.memorize(features, prediction, from_prompt=False)
+            prediction = self._cleaned(prediction)
+            memory = replace(memory, mask_logits=prediction.mask_logits).stored(session.storage)
+            for track, own, facts in zip(batch, memory.split(), self._facts(prediction), strict=True):
+                if again and not is_better(facts, track.facts[frame]):
+                    continue
+                track.bank.tracked[frame] = own
+                track.facts[frame] = self.policy.judge(frame, facts, track.facts, reverse)
+
     def result(self, session: VideoSession, frame: int) -> FrameResult:
         """The masks of all objects on a frame, at the video's size; an object without a prediction there is absent."""
-        side = self.model.image_size // MASK_STRIDE
-        absent = torch.full((1, 1, side, side), NO_OBJECT_LOGIT, device=self.model.device)
-        predictions = [track.prediction_at(frame) for track in session.objects.values()]
-        rows = [absent if found is None else found.mask_logits.to(absent.device) for found in predictions]
-        if not rows:
-            return FrameResult(frame, [], absent.new_zeros(0, 1, *session.size_hw))
-        masks = masks_to_image(torch.cat(rows), session.size_hw)
-        return FrameResult(frame, session.obj_ids, separate(masks) if self.non_overlap_masks else masks)
+        device, size_hw = self.model.device, session.size_hw
+        absent = torch.full((1, 1, *size_hw), NO_OBJECT_LOGIT, device=device)
+        masks, facts = [], []
+        for track in session.objects.values():
+            found = track.prediction_at(frame)
+            masks.append(
+                absent if found is None else masks_to_frame(found.mask_logits.to(device), found.region, size_hw)
+            )
+            facts.append(track.facts.get(frame) if found is not None else None)
+        if not masks:
+            return FrameResult(frame, [], absent[:0])
+        joined = torch.cat(masks)
+        return FrameResult(
+            frame,
+            session.obj_ids,
+            separate(joined) if self.non_overlap_masks else joined,
+            [float("nan") if known is None else known.quality for known in facts],
+            [float("nan") if known is None else known.presence for known in facts],
+        )
 
-    def _encode(self, session: VideoSession, frame: int) -> ImageFeatures:
-        """Encode a frame; the features are kept, because more prompts often come on the same frame."""
-        if session.encoded is None or session.encoded[0] != frame:
-            pixels = session.inputs[frame]
-            session.encoded = None  # frees the old features before the new ones are made
+    def _encode(self, session: VideoSession, frame: int, region: Region = WHOLE_FRAME) -> ImageFeatures:
+        """Encode a region of a frame; the features are kept, because more prompts often come on the same frame."""
+        known = session.encoded
+        if known is None or known[0] != frame or known[1].region != region:
+            pixels = (
+                session.inputs[frame]
+                if region == WHOLE_FRAME
+                else session.inputs.part(frame, *pixels_of(region, session.size_hw))
+            )
+            session.encoded = known = None  # frees the old features before the new ones are made
             with autocast_for(self.model):
-                session.encoded = (frame, self.model.encode_image(pixels))
+                session.encoded = (frame, replace(self.model.encode_image(pixels), region=region))
         return session.encoded[1]
 
-    def _cleaned(self, prediction: ObjectPrediction, storage: torch.device) -> ObjectPrediction:
-        """Fill holes and drop islands, and move the masks to where memories are kept."""
+    def _cleaned(self, prediction: ObjectPrediction) -> ObjectPrediction:
+        """Fill holes and drop islands."""
         logits = clean_masks(prediction.mask_logits.float(), self.fill_hole_area, self.max_sprinkle_area)
-        return replace(prediction, mask_logits=logits.to(storage))
+        return replace(prediction, mask_logits=logits)
 
-    def _earlier_logits(self, track: ObjectTrack, frame: int) -> Tensor | None:
+    def _facts(self, prediction: ObjectPrediction) -> list[Facts]:
+        candidates = prediction.candidates if self.policy.looks_for_distractors else None
+        return facts_of(
+            prediction.mask_logits, prediction.object_score, prediction.quality, prediction.region, candidates
+        )
+
+    def _earlier_logits(self, track: ObjectTrack, frame: int, region: Region) -> Tensor | None:
         """The latest prediction on a frame as a mask prompt."""
         earlier = track.prediction_at(frame)
         if earlier is None:
             return None
-        return earlier.mask_logits.to(self.model.device).clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
+        logits = move_logits(earlier.mask_logits.to(self.model.device), earlier.region, region)
+        return logits.clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
 
+    def _batches(
+        self, session: VideoSession, tracks: Sequence[ObjectTrack], frame: int, reverse: bool
+    ) -> Iterator[tuple[MemoryChoice, Sequence[ObjectTrack]]]:
+        """Objects in batches that attend to the same frames, seen in the same regions."""
+        groups: dict[tuple, list[ObjectTrack]] = {}
+        for track in tracks:
+            choice = self._choose(session, track, frame, reverse)
+            regions = tuple(track.bank[other].region for other, _ in choice.spatial)
+            groups.setdefault((choice, regions), []).append(track)
+        for (choice, _), members in groups.items():
+            for start in range(0, len(members), OBJECTS_AT_ONCE):
+                yield choice, members[start : start + OBJECTS_AT_ONCE]
 
-def _batches(
-    session: VideoSession, tracks: Sequence[ObjectTrack], frame: int, reverse: bool
-) -> Iterator[tuple[MemoryChoice, Sequence[ObjectTrack]]]:
-    """Objects in batches that attend to the same frames."""
-    groups: dict[MemoryChoice, list[ObjectTrack]] = {}
-    for track in tracks:
-        groups.setdefault(_choose(session, track, frame, reverse), []).append(track)
-    for choice, members in groups.items():
-        for start in range(0, len(members), OBJECTS_AT_ONCE):
-            yield choice, members[start : start + OBJECTS_AT_ONCE]
+    def _choose(self, session: VideoSession, track: ObjectTrack, frame: int, reverse: bool) -> MemoryChoice:
+        """The frames that an object attends to on `frame`."""
+        return self.policy.choose(
+            frame,
+            track.bank.prompted,
+            track.bank.tracked,
+            track.facts,
+            num_frames=session.num_frames,
+            reverse=reverse,
+            num_maskmem=session.num_maskmem,
+            max_prompted=session.max_prompted,
+        )
 
-
-def _choose(session: VideoSession, track: ObjectTrack, frame: int, reverse: bool) -> MemoryChoice:
-    """The frames that an object attends to on `frame`."""
-    return choose_memories(
-        frame,
-        track.bank.prompted,
-        track.bank.tracked,
-        num_frames=session.num_frames,
-        reverse=reverse,
-        num_maskmem=session.num_maskmem,
-        max_prompted=session.max_prompted,
-    )
-
-
-def _choice_for_correction(session: VideoSession, track: ObjectTrack, frame: int) -> MemoryChoice | None:
-    """The memories of a frame that tracking has passed, in the direction in which it passed; None on other frames."""
-    if frame not in track.directions or not track.bank.prompted:
-        return None
-    return _choose(session, track, frame, track.directions[frame])
+    def _choice_for_correction(self, session: VideoSession, track: ObjectTrack, frame: int) -> MemoryChoice | None:
+        """The memories of a frame that tracking has passed, in the direction in which it did; None on other frames."""
+        if frame not in track.directions or not track.bank.prompted:
+            return None
+        return self._choose(session, track, frame, track.directions[frame])

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from sam2nb.masks.measure import mask_boxes
 from sam2nb.masks.regions import large_parts
+from sam2nb.structures import WHOLE_FRAME, Region
 
 GRID = 32  # cells on a side, of the whole frame and of a region
 FOUND, FOUND_OF_BEST = 0.15, 0.4  # a coarse cell may show the object from this probability on, absolute and relative
 LARGE_PART = 0.3  # of the largest connected part: smaller ones do not count for the box
 GROWTH, MARGIN, SMALLEST = 1.6, 0.08, 0.2  # of a region around a box: relative, and in sides of the frame
 COVERAGE_SAMPLES = 4  # per cell and axis
-EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
 
 
 class View(NamedTuple):
@@ -45,7 +45,7 @@ def contrast_of(embedding: Tensor) -> float:
 
 def view_frame(embedding: Tensor) -> View:
     """The whole frame, without labels."""
-    box = torch.tensor(EVERYWHERE, device=embedding.device)
+    box = torch.tensor(WHOLE_FRAME, device=embedding.device)
     cells = F.adaptive_avg_pool2d(embedding, GRID)[0].flatten(1).T
     return View(box, F.normalize(cells, dim=1))
 
@@ -80,16 +80,32 @@ def outer_boxes(masks: Tensor) -> Tensor:
     return mask_boxes(masks) + end
 
 
-def regions_to_search(found: Tensor, last: Tensor) -> Tensor:
+def regions_to_search(found: Tensor, last: Tensor, seen: Region = WHOLE_FRAME) -> Tensor:
     """A region around the cells that may show the object and around its last box, else the whole frame: -> (B, 4)
 
-    found: (B, N), 0 to 1; last: (B, 4), zeros if the object was absent.
+    found: (B, N), 0 to 1, on a grid over `seen`; last: (B, 4), zeros if the object was absent.
     """
     threshold = (FOUND_OF_BEST * found.amax(dim=1, keepdim=True)).clamp(min=FOUND)
-    boxes = outer_boxes(large_parts((found > threshold).unflatten(1, (GRID, GRID)), LARGE_PART)) / GRID
+    boxes = on_frame(outer_boxes(large_parts((found > threshold).unflatten(1, (GRID, GRID)), LARGE_PART)) / GRID, seen)
     exists = [(box[:, 2] > box[:, 0])[:, None] for box in (boxes, last)]
     both = torch.cat((torch.minimum(boxes, last)[:, :2], torch.maximum(boxes, last)[:, 2:]), dim=1)
     return grown(torch.where(exists[0] & exists[1], both, torch.where(exists[0], boxes, last)))
+
+
+def on_frame(boxes: Tensor, region: Region) -> Tensor:
+    """Boxes in 0..1 of a region as such of the frame; an empty one stays zeros: (B, 4) -> (B, 4)"""
+    if region == WHOLE_FRAME:
+        return boxes
+    corner, size = boxes.new_tensor(region[:2]), boxes.new_tensor((region[2] - region[0], region[3] - region[1]))
+    moved = (boxes.unflatten(1, (2, 2)) * size + corner).flatten(1)
+    return moved * boxes.any(dim=1, keepdim=True)
+
+
+def within(boxes: Tensor, region: Region) -> Tensor:
+    """Boxes cut off at the edges of a region; what lies outside becomes the region: (B, 4) -> (B, 4)"""
+    edges = boxes.new_tensor(region)
+    cut = torch.cat((torch.maximum(boxes[:, :2], edges[:2]), torch.minimum(boxes[:, 2:], edges[2:])), dim=1)
+    return torch.where((cut[:, 2:] > cut[:, :2]).all(dim=1, keepdim=True), cut, edges)
 
 
 def grown(boxes: Tensor) -> Tensor:
@@ -97,13 +113,13 @@ def grown(boxes: Tensor) -> Tensor:
     centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     half = torch.maximum(size * GROWTH, size + MARGIN).clamp(min=SMALLEST) / 2
     regions = torch.cat((centre - half, centre + half), dim=1).clamp(0, 1)
-    return torch.where(size.any(dim=1, keepdim=True), regions, torch.tensor(EVERYWHERE, device=boxes.device))
+    return torch.where(size.any(dim=1, keepdim=True), regions, torch.tensor(WHOLE_FRAME, device=boxes.device))
 
 
 def paste(soft: Tensor, regions: Tensor, side: int) -> Tensor:
     """Labels of regions on the whole frame, zero outside: soft (B, N), regions (B, 4) -> (B, 1, side, side)"""
     start, size = regions[:, :2], regions[:, 2:] - regions[:, :2]
-    everywhere = torch.tensor(EVERYWHERE, device=soft.device)
+    everywhere = torch.tensor(WHOLE_FRAME, device=soft.device)
     frame = (_sampling_grid(everywhere, side) + 1) / 2
     inside = (frame - start[:, None, None]) / size[:, None, None] * 2 - 1
     return F.grid_sample(soft.unflatten(1, (1, GRID, GRID)), inside, align_corners=False)

@@ -69,17 +69,17 @@ def test_several_objects_are_labelled_in_one_look_up(distinct):
 
 
 def test_a_mask_is_familiar_as_far_as_its_cells_are_those_of_the_object(distinct):
-    masks = torch.zeros(3, 1, GRID, GRID, dtype=torch.bool)
-    masks[0, ..., : GRID // 2] = masks[1, ..., GRID // 2 :] = masks[2, ..., GRID // 4 : 3 * GRID // 4] = True
-    object_, background, half = (float(familiar_share(distinct, mask, [distinct])) for mask in masks)
+    masks = torch.zeros(3, GRID, GRID)
+    masks[0, ..., : GRID // 2] = masks[1, ..., GRID // 2 :] = masks[2, ..., GRID // 4 : 3 * GRID // 4] = 1
+    object_, background, half = (float(familiar_share(distinct.cells, mask.flatten(), [distinct])) for mask in masks)
     assert (object_, background) == (1, 0) and half == pytest.approx(0.5)
 
 
 def test_an_empty_mask_is_not_familiar_and_without_evidence_every_mask_is(distinct):
-    mask = torch.ones(1, GRID, GRID, dtype=torch.bool)
-    assert familiar_share(distinct, ~mask, [distinct]) == 0
+    mask = torch.ones(CELLS)
+    assert familiar_share(distinct.cells, 0 * mask, [distinct]) == 0
     unlabelled = distinct._replace(covered=torch.zeros(1, CELLS))
-    assert familiar_share(distinct, mask, [unlabelled]) == 1
+    assert familiar_share(distinct.cells, mask, [unlabelled]) == 1
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def test_the_official_memory_is_refused_where_its_weights_are_missing(model, mon
 
 
 def test_an_unknown_memory_is_refused_with_the_known_ones(model):
-    with pytest.raises(ValueError, match="official, match, or None.*got 'elephant'"):
+    with pytest.raises(ValueError, match="official, steady, anchored, match, or None.*got 'elephant'"):
         SAM2VideoPredictor(model, memory="elephant")
 
 
