@@ -1,4 +1,4 @@
-"""Facts about an object on one frame: the plain numbers that memory policies and search regions decide by."""
+"""The plain numbers that memory policies and search regions decide by."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 
 class Facts(NamedTuple):
-    """What is known of an object on one frame.
+    """Plain numbers about an object on one frame.
 
     quality: predicted IoU of its mask, 0 to 1. presence: its object score, positive where the object is present.
     area: share of the frame that the mask covers. box: of its large parts, x1, y1, x2, y2 in 0..1 of the frame, zeros

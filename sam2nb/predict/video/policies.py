@@ -3,7 +3,7 @@
 A policy is a pure function over plain numbers (`Facts`), so that it can be read and tested without a tensor. Three are
 at hand:
 
-- official: the latest frames, whatever was seen on them (SAM 2, arXiv 2408.00714, section 4);
+- the official rule: the latest frames, whatever was seen on them (SAM 2, arXiv 2408.00714, section 4);
 - steady: the latest frames on which the object was clearly seen (the memory rule of SAMURAI, arXiv 2411.11922, section
   4.2): frames of occlusion and doubt do not push out those that show the object;
 - anchored: steady, and some frames are kept like prompted ones: those on which the object was tracked well although

@@ -22,6 +22,7 @@ from sam2nb.predict.prompts import ArrayLike
 from sam2nb.predict.video.memory import choose_memory
 from sam2nb.predict.video.policies import choose_policy
 from sam2nb.predict.video.prompts import read_mask, read_points
+from sam2nb.predict.video.search import SEARCHES
 from sam2nb.predict.video.session import FrameResult, ObjectId, VideoSession
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream
 from sam2nb.predict.video.tracker import FILL_HOLE_AREA, Tracker
@@ -40,6 +41,8 @@ class SAM2VideoPredictor:
     model: from `load_model` or `build_sam2`.
     memory: "official", as trained, or "match", which compares image features and works with image-only weights too
         (see `matching`). None takes the official memory wherever the model has weights for it.
+        "steady" and "anchored" are experimental policies of the official memory (see `policies`).
+    search: "frame", or "region" (experimental), a square around the last mask; see `search`.
     fill_hole_area, max_sprinkle_area, non_overlap_masks, binarize_prompted: see `Tracker`; they can be changed later.
     progress: show a bar while propagating.
 
@@ -63,6 +66,8 @@ class SAM2VideoPredictor:
         binarize_prompted: bool = True,
         progress: bool = True,
     ) -> None:
+        if search not in SEARCHES:
+            raise ValueError(f"search must be one of {', '.join(SEARCHES)}, got {search!r}")
         self.model = model
         self.tracker = Tracker(
             model=model,
