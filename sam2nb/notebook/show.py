@@ -77,7 +77,7 @@ def _description(value: Any, name: str) -> list[str]:
     if is_dataclass(value) and not isinstance(value, type):
         entries = [(entry.name, getattr(value, entry.name)) for entry in fields(value)]
         return [f"{head}{type(value).__name__}", *_indented(entries)]
-    if isinstance(value, (list, tuple)) and value:
+    if isinstance(value, (list, tuple)) and value and not all(isinstance(item, (int, float)) for item in value):
         names = getattr(value, "_fields", [str(i) for i in range(len(value))])
         return [f"{head}{type(value).__name__} of {len(value)}", *_indented(zip(names, value, strict=True))]
     return [f"{head}{value!r}"]
