@@ -133,7 +133,7 @@ class Run:
         wrapped, optimiser = self.accelerator.prepare(self.step, optimiser)
         if optimiser_state is not None:
             optimiser.load_state_dict(optimiser_state)
-        return PhaseRun(self, phase, wrapped, optimiser)
+        return PhaseRun(self, phase, wrapped, optimiser, time.monotonic())
 
     def generator(self, purpose: int) -> np.random.Generator:
         """One of the generators of the current step and of this process."""
@@ -148,6 +148,13 @@ class PhaseRun:
     phase: Phase
     wrapped: nn.Module
     optimiser: AcceleratedOptimizer
+    began: float  # by the monotonic clock, in seconds
+
+    def done(self) -> float:
+        """The part of the phase that is over, by steps or by time, whichever is further: 0 to 1 or a little more."""
+        by_steps = self.run.progress.step / max(1, self.phase.steps)
+        by_time = (time.monotonic() - self.began) / (60 * self.phase.minutes) if self.phase.minutes else 0.0
+        return max(by_steps, by_time)
 
     def take_steps(self, limit: float) -> int:
         """Train until the phase ends, for at most `limit` steps; returns the number of steps taken."""
@@ -165,6 +172,8 @@ class PhaseRun:
                     self.save()
                     saved_at = time.monotonic()
                 self.validate()
+                if self.done() >= 1:
+                    break
         finally:  # also after Ctrl-C or a loss that is not finite: the weights are those of the last good step
             bar.close()
             self.save()
@@ -179,7 +188,9 @@ class PhaseRun:
     def learn(self, batch: StillBatch | ClipBatch) -> dict[str, float]:
         """Take one optimisation step; returns its losses. The weights change only if everything is finite."""
         accelerator, progress = self.run.accelerator, self.run.progress
-        rate = schedule(progress.step, self.phase.steps, self.phase.warmup)
+        warming_up = progress.step < self.phase.warmup
+        now = progress.step if warming_up else self.done() * self.phase.steps
+        rate = schedule(now, self.phase.steps, self.phase.warmup)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * rate
         self.optimiser.zero_grad(set_to_none=True)
@@ -215,7 +226,7 @@ class PhaseRun:
 
     def finish(self) -> None:
         """Move on to the next phase if this one is complete, and free the memory it held."""
-        if self.run.progress.step >= self.phase.steps:
+        if self.done() >= 1:
             self.run.progress.next_phase()
             self.save()
         self.run.accelerator.free_memory()

@@ -46,18 +46,36 @@ def mask_losses(prediction: MaskPrediction, truth: Tensor) -> dict[str, Tensor]:
     truth: (B, h, w) in 0..1. Objects absent from the image (all zero) train the object score alone.
     -> scalars "focal", "dice", "iou", "object", not yet weighted
     """
+    logits = prediction.logits.float()
     present = truth.flatten(1).amax(1) > 0
     share = present.float() / present.sum().clamp(min=1)
-    wanted = truth[:, None].expand_as(prediction.logits)
-    focal, dice = focal_loss(prediction.logits, wanted), dice_loss(prediction.logits, wanted)
+    wanted = truth[:, None].expand_as(logits)
+    focal, dice = focal_loss(logits, wanted), dice_loss(logits, wanted)
     best = (WEIGHTS["focal"] * focal + WEIGHTS["dice"] * dice).argmin(1, keepdim=True)
-    quality = (prediction.iou - true_iou(prediction.logits, wanted)).abs().mean(1)
+    quality = (prediction.iou - true_iou(logits, wanted)).abs().mean(1)
     object_score = F.binary_cross_entropy_with_logits(prediction.object_score[:, 0], present.float())
     return {
         "focal": (focal.gather(1, best)[:, 0] * share).sum(),
         "dice": (dice.gather(1, best)[:, 0] * share).sum(),
         "iou": (quality * share).sum(),
         "object": object_score,
+    }
+
+
+def imitation_losses(prediction: MaskPrediction, truths: Tensor, teacher_iou: Tensor) -> dict[str, Tensor]:
+    """Losses of three masks for each of B objects against the three of a teacher, slot by slot.
+
+    truths: (B, 3, h, w) in 0..1; teacher_iou: (B, 3), how good the teacher thinks they are, which is also their weight.
+    A student's mask is as good as the teacher's times its overlap with it.
+    -> scalars "focal", "dice", "iou", not yet weighted
+    """
+    logits = prediction.logits.float()
+    weight = teacher_iou.clamp(0, 1) / len(truths) / truths.shape[1]
+    quality = teacher_iou.clamp(0, 1) * true_iou(logits, truths)
+    return {
+        "focal": (focal_loss(logits, truths) * weight).sum(),
+        "dice": (dice_loss(logits, truths) * weight).sum(),
+        "iou": (prediction.iou - quality).abs().mean(),
     }
 
 

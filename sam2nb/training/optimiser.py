@@ -38,7 +38,7 @@ def trained_parameters(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
 
 
-def schedule(step: int, steps: int, warmup: int) -> float:
+def schedule(step: float, steps: int, warmup: int) -> float:
     """Linear warm-up, then half a cosine down to a hundredth: the rate of a step as a fraction of the peak rate."""
     if step < warmup:
         return (step + 1) / warmup

@@ -12,13 +12,16 @@ class Phase:
 
     rates: peak learning rates by part of a parameter's name; a parameter takes the rate of the longest key found in
         its name and is frozen if there is none ("" is found in every name).
+    minutes: end after so much time, if the steps are not done by then; the rates fall in step with whichever is further
+        (on a GPU lent by the minute). 0 for no limit.
     warmup: steps until the peak rate.
     rounds: the most predictions of one conversation: a first prompt, then up to rounds - 1 corrections.
     frozen_encoder: train no image encoder on clips.
 
-    The rest is read by the recipe of nano alone:
-    batch: arguments of `still_batch` or, with "clips" among them, of `clip_batch`.
-    stills_between: arguments of `still_batch` for every second step, so that clips and stills alternate.
+    The rest is read by the recipes of our own models alone:
+    batch: arguments of `still_batch` or `crops_of_scenes` or, with "clips" among them, of `clip_batch` or
+        `clip_of_scenes`.
+    stills_between: the same for every second step, so that clips and stills alternate.
     sides: input sizes, used in turn for two steps each; empty for the recipe's image_size.
     warm_start: number of clip batches by which the memory parts are initialised when the phase begins.
     """
@@ -27,6 +30,7 @@ class Phase:
     steps: int
     rates: Mapping[str, float]
     warmup: int = 0
+    minutes: float = 0.0
     rounds: int = 1
     frozen_encoder: bool = False
     batch: Mapping[str, int] = field(default_factory=dict)

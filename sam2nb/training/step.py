@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sam2nb.model.mask_decoder import hide_absent, take_best
@@ -55,8 +54,8 @@ class TrainingStep(nn.Module):
             return losses
         conditioned = self.model.recall(features)[batch.image_index]
         high_res = features.rows(batch.image_index).high_res
-        truth = (batch.truth > 0.5).cpu().numpy()
-        prompts, multimask = _first_prompts(rng, truth, batch.truth.device)
+        truth = batch.truth > 0.5
+        prompts, multimask = first_prompts(rng, truth)
         conversation = []
         for _ in range(int(rng.integers(1, rounds + 1))):
             prediction = self.model.predict_masks(conditioned, high_res, prompts, multimask)
@@ -116,9 +115,8 @@ class TrainingStep(nn.Module):
         kind = rng.choice(list(FIRST_FRAME_PROMPTS), p=list(FIRST_FRAME_PROMPTS.values()))
         if kind == "mask":
             return self.model.predict_from_mask(features, batch.first_masks)
-        truth = (batch.truth[0] > 0.5).cpu().numpy()
+        truth = batch.truth[0] > 0.5
         prompts = boxes_around(rng, truth) if kind == "box" else first_clicks(rng, truth)
-        prompts = _on(prompts, batch.truth.device)
         conditioned = self.model.recall(features)
         return self.model.predict_masks(conditioned, features.high_res, prompts, multimask=kind == "click"), None
 
@@ -165,12 +163,8 @@ def memory_score(predicted: Tensor, truth: Tensor, rng: np.random.Generator) -> 
     return present * 2 - 1 if rng.random() < 0.5 else predicted
 
 
-def _first_prompts(rng: np.random.Generator, truth: NDArray[np.bool_], device: torch.device) -> tuple[Prompts, bool]:
-    """-> prompts, whether to predict three masks"""
+def first_prompts(rng: np.random.Generator, truth: Tensor) -> tuple[Prompts, bool]:
+    """A box or a click, each half of the time: truth (B, h, w) bool -> prompts, whether to predict three masks"""
     if rng.random() < 0.5:
-        return _on(boxes_around(rng, truth), device), False
-    return _on(first_clicks(rng, truth), device), True
-
-
-def _on(prompts: Prompts, device: torch.device) -> Prompts:
-    return Prompts(prompts.points.to(device), prompts.labels.to(device))
+        return boxes_around(rng, truth), False
+    return first_clicks(rng, truth), True

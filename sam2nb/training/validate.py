@@ -57,7 +57,7 @@ def score_stills(model: SAM2, batch: StillBatch) -> tuple[dict[str, float], Tens
     rows = batch.image_index.to(model.device)
     conditioned, high_res = model.recall(features)[rows], features.rows(rows).high_res
     truth = batch.truth.to(model.device)
-    wanted = (batch.truth > 0.5).numpy()
+    wanted = truth > 0.5
     boxes = boxes_around(rng, wanted, noise=0.0)
     by_box = model.predict_masks(conditioned, high_res, boxes, multimask=False).logits[:, 0]
     scores = {"box": float(true_iou(by_box, truth).float().mean())}

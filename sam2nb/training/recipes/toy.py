@@ -80,14 +80,14 @@ def likely_pixels(model: SAM2, batch: StillBatch) -> tuple[NDArray[np.float32], 
     -> logits (N, h, w), mean IoU of these pixels with the truth
     """
     model.eval()
-    truth = (batch.truth > 0.5).numpy()
+    truth = batch.truth > 0.5
     features = model.encode_image(batch.pixels)
     conditioned = model.recall(features)[batch.image_index]
     high_res = features.rows(batch.image_index).high_res
     boxes = boxes_around(np.random.default_rng(0), truth, noise=0.0)
     logits = model.predict_masks(conditioned, high_res, boxes, multimask=False).logits[:, 0].numpy()
     ious = []
-    for found, wanted in zip(logits, truth, strict=True):
+    for found, wanted in zip(logits, truth.numpy(), strict=True):
         best = found > np.sort(found, axis=None)[-wanted.sum() - 1]
         ious.append((best & wanted).sum() / (best | wanted).sum())
     return logits, float(np.mean(ious))
