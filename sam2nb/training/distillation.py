@@ -95,24 +95,23 @@ class DistillationStep(TrainingStep):
         losses = {"features": FEATURES_SHARE * self.distance(features, pooled_like(features, wanted))}
         truths = covered(answers.logits, batch.side // MASK_STRIDE)
         chosen = choose_truth(rng, answers)
-        keep = chosen >= 0
-        if not keep.any():
-            return losses
-        rows, chosen, truths = rows[keep], chosen[keep], truths[keep]
-        clicks = batch.clicks.flatten(0, 1)[keep]
-        truth = truths[torch.arange(len(truths), device=truths.device), chosen]
+        usable = chosen >= 0  # the others keep their place, with an empty truth, so that shapes stay the same
+        truths = truths * usable[:, None, None, None]
+        truth = truths[torch.arange(len(truths), device=truths.device), chosen.clamp(min=0)]
         conditioned, high_res = self.model.recall(features)[rows], features.rows(rows).high_res
         by_click = rng.random() < 0.5
-        prompts = one_click(clicks, batch.side) if by_click else boxes_around(rng, truth > 0.5)
+        prompts = one_click(batch.clicks.flatten(0, 1), batch.side) if by_click else boxes_around(rng, truth > 0.5)
         conversation = []
         for number in range(int(rng.integers(1, rounds + 1))):
             multimask = by_click and number == 0
             prediction = self.model.predict_masks(conditioned, high_res, prompts, multimask)
             if multimask:
-                conversation.append(imitation_losses(prediction, truths, answers.iou[keep].float()))
+                conversation.append(imitation_losses(prediction, truths, answers.iou.float() * usable[:, None]))
             else:
                 conversation.append(mask_losses(prediction, truth))
             prompts = correct(rng, prompts, take_best(prediction).logits, truth > 0.5)
+        for spoken in conversation:
+            spoken.pop("object", None)  # every object is there, and the teacher may not know of absent ones
         return losses | averaged(conversation)
 
     @torch.no_grad()

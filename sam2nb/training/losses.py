@@ -65,17 +65,20 @@ def mask_losses(prediction: MaskPrediction, truth: Tensor) -> dict[str, Tensor]:
 def imitation_losses(prediction: MaskPrediction, truths: Tensor, teacher_iou: Tensor) -> dict[str, Tensor]:
     """Losses of three masks for each of B objects against the three of a teacher, slot by slot.
 
-    truths: (B, 3, h, w) in 0..1; teacher_iou: (B, 3), how good the teacher thinks they are, which is also their weight.
+    truths: (B, 3, h, w) in 0..1; teacher_iou: (B, 3), how good the teacher thinks they are, which is also their weight;
+    0 for an object that does not count.
     A student's mask is as good as the teacher's times its overlap with it.
     -> scalars "focal", "dice", "iou", not yet weighted
     """
     logits = prediction.logits.float()
-    weight = teacher_iou.clamp(0, 1) / len(truths) / truths.shape[1]
+    counts = teacher_iou.amax(1, keepdim=True) > 0
+    total_masks = (counts.sum() * truths.shape[1]).clamp(min=1)
+    weight = teacher_iou.clamp(0, 1) / total_masks
     quality = teacher_iou.clamp(0, 1) * true_iou(logits, truths)
     return {
         "focal": (focal_loss(logits, truths) * weight).sum(),
         "dice": (dice_loss(logits, truths) * weight).sum(),
-        "iou": (prediction.iou - quality).abs().mean(),
+        "iou": ((prediction.iou - quality).abs() * counts).sum() / total_masks,
     }
 
 

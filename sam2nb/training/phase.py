@@ -21,7 +21,7 @@ class Phase:
     The rest is read by the recipes of our own models alone:
     batch: arguments of `still_batch` or `crops_of_scenes` or, with "clips" among them, of `clip_batch` or
         `clip_of_scenes`.
-    stills_between: the same for every second step, so that clips and stills alternate.
+    stills_between: the same for every step of `stills_every`, so that clips and stills alternate.
     sides: input sizes, used in turn for two steps each; empty for the recipe's image_size.
     warm_start: number of clip batches by which the memory parts are initialised when the phase begins.
     """
@@ -35,6 +35,7 @@ class Phase:
     frozen_encoder: bool = False
     batch: Mapping[str, int] = field(default_factory=dict)
     stills_between: Mapping[str, int] = field(default_factory=dict)
+    stills_every: int = 2
     sides: tuple[int, ...] = ()
     warm_start: int = 0
 

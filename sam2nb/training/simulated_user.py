@@ -15,6 +15,7 @@ from torch import Tensor
 from sam2nb.structures import BOX_CORNER_LABELS, EXCLUDE_LABEL, INCLUDE_LABEL, MASK_LOGIT_CLAMP, MASK_STRIDE, Prompts
 
 BOX_NOISE, MAX_BOX_NOISE = 0.1, 20.0  # standard deviation as a fraction of the side; limit in input pixels
+EROSIONS = 8  # between two looks at whether anything is left, which make a GPU wait
 DEEPEST_FIRST, DEEPEST_CORRECTION = 0.5, 0.7  # probability of the deepest point of a region instead of any
 
 
@@ -38,11 +39,11 @@ def depth(regions: Tensor) -> Tensor:
     """The chessboard distance of every pixel from the outside of its region: (B, h, w) bool -> (B, h, w) float"""
     inside = F.pad(regions.float(), (1, 1, 1, 1))[:, None]
     distance = inside.clone()
-    while True:
-        inside = -F.max_pool2d(-inside, 3, stride=1, padding=1)
-        if not inside.any():
-            return distance[:, 0, 1:-1, 1:-1]
-        distance += inside
+    while inside.any():
+        for _ in range(EROSIONS):
+            inside = -F.max_pool2d(-inside, 3, stride=1, padding=1)
+            distance += inside
+    return distance[:, 0, 1:-1, 1:-1]
 
 
 def first_clicks(rng: np.random.Generator, truth: Tensor) -> Prompts:

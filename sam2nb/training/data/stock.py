@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from sam2nb.model.sam2 import SAM2
 from sam2nb.structures import INCLUDE_LABEL, Prompts
@@ -24,8 +25,8 @@ from sam2nb.training.data.teacher import distinct_masks, read_view, to_pixels
 
 MASK_SIDE = 256  # of the stored masks
 MAX_MASKS = 12  # of one view
-CLICKS_PER_SIDE = 10
-CLICKS_PER_BATCH = 50
+CLICKS_PER_SIDE = 9
+CLICKS_PER_BATCH = 81
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def label(stock: Stock, teacher: SAM2, precision: torch.dtype = torch.float32) -
     ticks = (torch.arange(CLICKS_PER_SIDE) + 0.5) * teacher.image_size / CLICKS_PER_SIDE
     points = torch.cartesian_prod(ticks, ticks)[:, None].to(teacher.device)
     labels = torch.full((len(points), 1), INCLUDE_LABEL, dtype=torch.int32, device=teacher.device)
-    for view in range(len(stock.views)):
+    for view in tqdm(range(len(stock.views)), desc="labelling"):
         pixels = to_pixels(stock.views[view : view + 1].permute(0, 2, 3, 1).cpu().numpy()).to(teacher.device)
         pixels = F.interpolate(pixels, size=(teacher.image_size,) * 2, mode="bilinear", antialias=True)
         with torch.autocast(pixels.device.type, dtype=precision, enabled=precision != torch.float32):
@@ -96,6 +97,8 @@ def label(stock: Stock, teacher: SAM2, precision: torch.dtype = torch.float32) -
             ]
         logits = torch.cat([answer.logits.float().flatten(0, 1) for answer in answers])
         found = distinct_masks(logits, torch.cat([answer.iou.float().flatten() for answer in answers]))[:MAX_MASKS]
+        if not len(found):
+            continue
         resized = F.interpolate(found[:, None].float(), size=(MASK_SIDE,) * 2, mode="bilinear", antialias=True)
         masks[view, : len(found)] = resized[:, 0] > 0.5
         counts[view] = len(found)

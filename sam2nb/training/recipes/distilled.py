@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,9 @@ def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str
     folder = Path(recipe["runs"]) / recipe["name"]
     views = read_views(training_photos(recipe), recipe["views"], recipe["view_side"], recipe["workers"])
     place = pick_device(device)
+    if place.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)  # it plans every new shape anew, which takes longer than a step
+        torch.set_float32_matmul_precision("high")
     teacher = load_model(recipe["teacher"], device=place, image_size=recipe["teacher_side"], fast=place.type == "cpu")
     stock = labelled_stock(recipe, views, teacher, place)
     model = start_model(recipe)
@@ -95,7 +99,10 @@ def labelled_stock(recipe: Mapping[str, Any], views: np.ndarray, teacher: SAM2, 
         return dataclasses.replace(stock, masks=masks.to(device), counts=kept["counts"])
     logger.info("labelling %d views", len(views))
     stock = label(stock, teacher, PRECISIONS[recipe["mixed_precision"]])
-    np.savez(file, masks=np.packbits(stock.masks.cpu().numpy().reshape(len(views), -1), axis=-1), counts=stock.counts)
+    partial = file.with_name("partial-" + LABELS)
+    packed = np.packbits(stock.masks.cpu().numpy().reshape(len(views), -1), axis=-1)
+    np.savez(partial, masks=packed, counts=stock.counts)
+    os.replace(partial, file)
     return stock
 
 
@@ -119,7 +126,8 @@ class SceneBatches:
         self.stock, self.teacher_side, self.image_size = stock, teacher_side, image_size
 
     def __call__(self, rng: np.random.Generator, phase: Phase, step: int) -> CropBatch | ClipBatch:
-        contents = phase.stills_between if phase.stills_between and step % 2 else phase.batch
+        stills = phase.stills_between and step % phase.stills_every == 1
+        contents = phase.stills_between if stills else phase.batch
         sides = phase.sides or [self.image_size]
         side = sides[step // 2 % len(sides)]
         if "clips" in contents:

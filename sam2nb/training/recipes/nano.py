@@ -163,7 +163,8 @@ class RecipeBatches:
     image_size: int
 
     def __call__(self, rng: np.random.Generator, phase: Phase, step: int) -> StillBatch | ClipBatch:
-        contents = phase.stills_between if phase.stills_between and step % 2 else phase.batch
+        stills = phase.stills_between and step % phase.stills_every == 1
+        contents = phase.stills_between if stills else phase.batch
         make = clip_batch if "clips" in contents else still_batch
         sides = phase.sides or [self.image_size]
         return make(rng, self.materials, side=sides[step // 2 % len(sides)], **contents)
