@@ -23,6 +23,8 @@ _HOMES = {
     "SAM2ImagePredictor": "sam2nb.predict.image",
     "SAM2AutomaticMaskGenerator": "sam2nb.predict.everything.generator",
     "SAM2VideoPredictor": "sam2nb.predict.video.predictor",
+    "track_everything": "sam2nb.predict.video.everything",
+    "EverythingStream": "sam2nb.predict.video.everything",
     "load_checkpoint": "sam2nb.weights.checkpoint",
     "save_checkpoint": "sam2nb.weights.checkpoint",
     "download": "sam2nb.weights.download",
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
     from sam2nb.predict.image import SAM2ImagePredictor
     from sam2nb.predict.video.build import build_sam2_video_predictor
+    from sam2nb.predict.video.everything import EverythingStream, track_everything
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
     from sam2nb.weights.checkpoint import load_checkpoint, save_checkpoint
     from sam2nb.weights.download import download

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from pycocotools import mask as coco
 from torch import Tensor
+
+from sam2nb.masks.rle import Rle
 
 # Everything mode drops an empty mask, as the official generator does: its 0/0 passes no threshold. The official mask
 # decoder keeps an empty mask; its rule, 1, is in model/mask_decoder.py.
@@ -31,6 +35,21 @@ def iou(masks: Tensor, others: Tensor) -> Tensor:
     """Intersection over union, 0 where both are empty: (..., H, W) bool, of shapes that broadcast -> (...)"""
     intersection = (masks & others).sum(dim=(-2, -1))
     return intersection / (masks | others).sum(dim=(-2, -1)).clamp(min=1)
+
+
+def pairwise_iou(masks: Tensor, others: Tensor) -> Tensor:
+    """Intersection over union of every pair, 0 where both are empty: (N, H, W), (M, H, W) bool -> (N, M) float32"""
+    ours, theirs = masks.flatten(1).float(), others.flatten(1).float()
+    shared = ours @ theirs.T
+    return shared / (ours.sum(1)[:, None] + theirs.sum(1) - shared).clamp(min=1)
+
+
+def pairwise_rle_iou(rles: Sequence[Rle], others: Sequence[Rle]) -> np.ndarray:
+    """Intersection over union of every pair of one size, 0 where both are empty: N and M masks -> (N, M) float64"""
+    if not rles or not others:
+        return np.zeros((len(rles), len(others)))
+    ours, theirs = ([rle.to_coco() for rle in masks] for masks in (rles, others))
+    return coco.iou(ours, theirs, [False] * len(theirs))
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

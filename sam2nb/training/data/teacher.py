@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from sam2nb.masks.measure import stability_score
+from sam2nb.masks.measure import pairwise_iou, stability_score
 from sam2nb.media.images import normalise
 from sam2nb.model.sam2 import SAM2
 from sam2nb.structures import INCLUDE_LABEL, MASK_STRIDE, ImageFeatures, Prompts
@@ -176,9 +176,7 @@ def distinct_masks(logits: Tensor, ious: Tensor) -> Tensor:
     good = (ious > MIN_IOU) & stable & (area > AREA_RANGE[0]) & (area < AREA_RANGE[1])
     order = torch.nonzero(good).flatten()[ious[good].argsort(descending=True)]
     masks = masks[order]
-    flat = masks.flatten(1).float()
-    shared = flat @ flat.T
-    overlap = shared / (flat.sum(1)[:, None] + flat.sum(1)[None] - shared).clamp(min=1)
+    overlap = pairwise_iou(masks, masks)
     kept: list[int] = []
     for index in range(len(masks)):
         if len(kept) < MAX_MASKS and all(overlap[index, other] < MAX_OVERLAP for other in kept):
