@@ -20,14 +20,14 @@ from sam2nb.cli.options import (
     WeightsOption,
     load_chosen_model,
 )
+from sam2nb.cli.outputs import TrackOutputs
 from sam2nb.cli.prompts import TextPrompts
+from sam2nb.cli.track_everything import EveryOption, EverythingOption, EverythingRequest, MaxObjectsOption
 
 if TYPE_CHECKING:
     from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
     from sam2nb.predict.video.session import FrameResult, VideoSession
-
-DEFAULT_FPS = 25.0  # of a video made from a folder of images
 
 
 def track(
@@ -46,34 +46,28 @@ def track(
         str | None,
         typer.Option("--memory", help="official (learned) or match (compare features); default: by the weights."),
     ] = None,
+    everything: EverythingOption = False,
+    every: EveryOption = None,
+    max_objects: MaxObjectsOption = None,
     model: ModelOption = "auto",
     weights: WeightsOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = "auto",
     image_size: ImageSizeOption = None,
 ) -> None:
-    """Track objects through a video: prompts on one frame, masks on all."""
+    """Track objects through a video: prompts on one frame, masks on all; or everything in it, without prompts.
+
+    Example: python -m sam2nb track data/clips/big_buck_bunny.mp4 --everything --rle build/tracks.json
+    """
     request = TrackRequest(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways)
+    all_of_it = EverythingRequest(video, everything, every, max_objects)
     outputs = TrackOutputs(out, masks, rle, fps)
-    request.check(outputs)
+    all_of_it.check(prompted=request != TrackRequest(video))
+    request.check(outputs, needs_prompts=not everything)
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    for line in track_video(request, sam2, outputs, memory):
+    lines = all_of_it.track(sam2, outputs, memory) if everything else track_video(request, sam2, outputs, memory)
+    for line in lines:
         typer.echo(line)
-
-
-@dataclass(frozen=True)
-class TrackOutputs:
-    """The files to write: an overlay video, a folder of palette images, COCO run lengths. fps: of the video."""
-
-    video: Path | None = None
-    masks: Path | None = None
-    rle: Path | None = None
-    fps: float | None = None
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files and folders to write."""
-        return [path for path in (self.video, self.masks, self.rle) if path is not None]
 
 
 @dataclass(frozen=True)
@@ -86,12 +80,13 @@ class TrackRequest:
     frame: int = 0
     both_ways: bool = False
 
-    def check(self, outputs: TrackOutputs) -> None:
+    def check(self, outputs: TrackOutputs, needs_prompts: bool = True) -> None:
         """Raise ValueError for a request that cannot be carried out, before anything is loaded."""
-        if not outputs.paths:
-            raise ValueError("nothing to write: give --out (a video), --masks (a folder) or --rle (a .json)")
-        if not (self.prompts.locate_objects or self.mask):
-            raise ValueError("nothing to track: give --click x,y or --box x1,y1,x2,y2 or --mask labels.png")
+        outputs.check()
+        if needs_prompts and not (self.prompts.locate_objects or self.mask):
+            raise ValueError(
+                "nothing to track: give --click x,y or --box x1,y1,x2,y2 or --mask labels.png, or --everything"
+            )
         if self.mask and self.prompts != TextPrompts():
             raise ValueError("--mask cannot be combined with --click, --exclude or --box")
 
@@ -117,7 +112,6 @@ class TrackRequest:
 
 def track_video(request: TrackRequest, model: SAM2, outputs: TrackOutputs, memory: str | None = None) -> Iterator[str]:
     """Track the objects and write the files; yields the lines to print. memory: see SAM2VideoPredictor."""
-    from sam2nb.export.tracks import save_tracks
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
     predictor = SAM2VideoPredictor(model, memory=memory)
@@ -126,18 +120,10 @@ def track_video(request: TrackRequest, model: SAM2, outputs: TrackOutputs, memor
     if request.both_ways and request.frame > 0:
         for _ in predictor.propagate_in_video(session, reverse=True):
             pass  # the session remembers the results; they are written below, in order of time
-    count = save_tracks(
-        _results(request, predictor, session),
-        session.frames,
-        video=outputs.video,
-        masks=outputs.masks,
-        rle=outputs.rle,
-        fps=outputs.fps or getattr(session.frames, "fps", DEFAULT_FPS),
-    )
+    count = outputs.save(_results(request, predictor, session), session.frames)
     number = len(session.objects)
     yield f"{number} object{'s' * (number != 1)} on {count} of {len(session.frames)} frames"
-    for path in outputs.paths:
-        yield f"wrote {path}"
+    yield from outputs.lines()
 
 
 def _results(request: TrackRequest, predictor: SAM2VideoPredictor, session: VideoSession) -> Iterator[FrameResult]:

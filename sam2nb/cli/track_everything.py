@@ -1,0 +1,69 @@
+"""`track --everything`: a video in, masks of everything in it out, without prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sam2nb.cli.outputs import TrackOutputs
+
+if TYPE_CHECKING:
+    from sam2nb.model.sam2 import SAM2
+    from sam2nb.predict.video.session import FrameResult
+
+EVERY, MAX_OBJECTS = 10, 32  # unless the options say otherwise
+
+EverythingOption = Annotated[bool, typer.Option("--everything", help="Track everything, without prompts.")]
+EveryOption = Annotated[
+    int | None,
+    typer.Option(min=1, help=f"With --everything: look for new objects on every N-th frame; default: {EVERY}."),
+]
+MaxObjectsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help=f"With --everything: the most objects at a time; default: {MAX_OBJECTS}."),
+]
+
+
+@dataclass(frozen=True)
+class EverythingRequest:
+    """A video, and whether to track everything in it. every, max_objects: see `track_everything`, None for default."""
+
+    video: Path
+    everything: bool = True
+    every: int | None = None
+    max_objects: int | None = None
+
+    def check(self, prompted: bool) -> None:
+        """Raise ValueError for options that contradict each other. prompted: whether others say what to track."""
+        if self.everything and prompted:
+            raise ValueError(
+                "--everything takes no prompts: leave out --click, --exclude, --box, --mask, --frame and --both-ways"
+            )
+        if not self.everything and (self.every or self.max_objects):
+            raise ValueError("--every and --max-objects are for --everything: add it, or leave them out")
+
+    def track(self, model: SAM2, outputs: TrackOutputs, memory: str | None = None) -> Iterator[str]:
+        """Track everything and write the files; yields the lines to print. memory: see SAM2VideoPredictor."""
+        from sam2nb.media.video import open_frames
+        from sam2nb.predict.video.everything import track_everything
+        from sam2nb.predict.video.predictor import SAM2VideoPredictor
+
+        frames = open_frames(self.video)
+        predictor = SAM2VideoPredictor(model, memory=memory)
+        every, max_objects = self.every or EVERY, self.max_objects or MAX_OBJECTS
+        results = track_everything(predictor, frames, every=every, max_objects=max_objects)
+        seen: set[int] = set()
+        count = outputs.save(_noting(results, seen), frames)
+        yield f"{len(seen)} object{'s' * (len(seen) != 1)} on {count} of {len(frames)} frames"
+        yield from outputs.lines()
+
+
+def _noting(results: Iterator[FrameResult], seen: set[int]) -> Iterator[FrameResult]:
+    """The same results, with their objects added to a set."""
+    for result in results:
+        seen.update(result.obj_ids)
+        yield result
