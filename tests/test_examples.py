@@ -19,6 +19,7 @@ WRITES = {
     "box": ("out.jpg",),
     "everything": ("out.jpg",),
     "track": ("out.mp4", "out.json"),
+    "track_everything": ("out.mp4", "out.json"),
     "correct": ("out.jpg",),
     "stream": ("out.mp4",),
     "evaluate": ("out.json",),

@@ -1,0 +1,72 @@
+"""`track --everything`: a video in, files with all objects out."""
+
+import json
+import re
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from sam2nb.build import load_model
+from sam2nb.cli import app
+from sam2nb.predict.video.everything import KEY_FRAME_SETTINGS
+from sam2nb.resources import resource_dir
+from tests.predict.video.test_everything import frame
+
+
+@pytest.fixture
+def command(monkeypatch):
+    model = load_model("sam2nb_nano", device="cpu", image_size=128)
+    monkeypatch.setattr("sam2nb.cli.track.load_chosen_model", lambda *_: model)
+    return lambda *words: CliRunner().invoke(app, ["track", *map(str, words)])
+
+
+@pytest.fixture
+def clip(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index in range(4):
+        Image.fromarray(frame(index)).save(folder / f"{index}.png")
+    return folder
+
+
+def test_everything_is_tracked_up_to_the_limit_of_objects(command, clip, tmp_path):
+    done = command(clip, "--everything", "--every", 2, "--max-objects", 1, "--masks", tmp_path / "masks")
+    assert done.exit_code == 0, done.output
+    assert "1 object on 4 of 4 frames" in done.output and f"wrote {tmp_path / 'masks'}" in done.output
+    assert set(np.unique(np.asarray(Image.open(tmp_path / "masks" / "00003.png")))) == {0, 1}
+
+
+def test_the_example_in_the_help_runs(command, tmp_path, monkeypatch):
+    text = " ".join(command("--help").output.split())
+    example = re.search(r"Example: python -m sam2nb track (.+?\.json)", text).group(1)
+    video, *words = shlex.split(example)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(KEY_FRAME_SETTINGS, "points_per_side", 4)
+    done = command(resource_dir("data").parent / video, *words)
+    assert done.exit_code == 0, done.output
+    assert " on 30 of 30 frames" in done.output
+    assert len(json.loads((tmp_path / words[-1]).read_text())["images"]) == 30
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--everything",), "nothing to write"),
+        (("--everything", "--masks", "m", "--click", "1,1"), "takes no prompts"),
+        (("--everything", "--masks", "m", "--both-ways"), "takes no prompts"),
+        (("--masks", "m", "--click", "1,1", "--every", "5"), "are for --everything"),
+        (("--masks", "m", "--click", "1,1", "--max-objects", "5"), "are for --everything"),
+        (("--masks", "m"), "or --everything"),
+    ],
+)
+def test_contradicting_options_are_refused(command, clip, words, message):
+    done = command(clip, *words)
+    assert done.exit_code != 0 and message in str(done.exception)
+
+
+def test_numbers_below_one_are_refused(command, clip):
+    for option in ("--every", "--max-objects"):
+        assert command(clip, "--everything", "--masks", "m", option, 0).exit_code == 2
