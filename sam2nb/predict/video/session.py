@@ -16,6 +16,7 @@ from torch import Tensor
 from sam2nb.media.video import FrameSource, ModelInputs
 from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryBank
 from sam2nb.predict.video.facts import Facts
+from sam2nb.predict.video.policies import HISTORY
 from sam2nb.structures import WHOLE_FRAME, ImageFeatures, MaskPrediction, Region
 
 ObjectId = Hashable
@@ -140,6 +141,8 @@ class ObjectTrack:
             del self.prompts[old]
         for old in [other for other in self.directions if other < frame]:
             del self.directions[old]
+        for old in [other for other in self.facts if other < frame - HISTORY and self.bank.get(other) is None]:
+            del self.facts[old]
 
 
 @dataclass

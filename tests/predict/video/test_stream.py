@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from sam2nb.media import video
+from sam2nb.predict.video.policies import HISTORY
 from tests.media.clips import Camera
 from tests.predict.video.clips import CLICK, OTHER, SIZE_HW, frame
 
-LONG = 40
+LONG = 60
 
 
 def test_a_stream_gives_the_masks_of_a_clip(predictor):
@@ -57,9 +58,10 @@ def test_an_endless_stream_keeps_a_constant_number_of_memories(predictor):
             stream.add_new_points_or_box(1, **CLICK)
         track = stream.session.objects[1]
         kept = len(track.bank.prompted) + len(track.bank.tracked)
-        sizes.append((kept, len(track.directions), len(track.prompts)))
+        sizes.append((kept, len(track.directions), len(track.prompts), len(track.facts)))
     assert sizes[-1][0] <= 3 + 16 and max(s[1] for s in sizes) <= 2
     assert max(s[2] for s in sizes) <= 6, "old prompts are forgotten"
+    assert sizes[-1][3] <= 3 + HISTORY + 1, "old facts are forgotten"
     assert min(track.bank.tracked) >= LONG - 17
 
 
