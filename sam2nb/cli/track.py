@@ -21,11 +21,12 @@ from sam2nb.cli.options import (
     load_chosen_model,
 )
 from sam2nb.cli.prompts import TextPrompts
+from sam2nb.cli.track_session import Propagation, ResumeOption, SessionFile, SessionOption, check_prompts
 
 if TYPE_CHECKING:
     from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
-    from sam2nb.predict.video.session import FrameResult, VideoSession
+    from sam2nb.predict.video.session import FramePrompt, ObjectId, VideoSession
 
 DEFAULT_FPS = 25.0  # of a video made from a folder of images
 
@@ -46,18 +47,26 @@ def track(
         str | None,
         typer.Option("--memory", help="official (learned) or match (compare features); default: by the weights."),
     ] = None,
+    session: SessionOption = None,
+    resume: ResumeOption = False,
     model: ModelOption = "auto",
     weights: WeightsOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = "auto",
     image_size: ImageSizeOption = None,
 ) -> None:
-    """Track objects through a video: prompts on one frame, masks on all."""
+    """Track objects through a video: prompts on one frame, masks on all.
+
+    With --session the work is saved on the way; the same command with --resume goes on where it was stopped:
+
+    python -m sam2nb track data/clips/big_buck_bunny.mp4 --box 270,90,430,330 --rle build/a.json --session build/a.session
+    """
+    file = SessionFile(session, resume)
     request = TrackRequest(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways)
     outputs = TrackOutputs(out, masks, rle, fps)
-    request.check(outputs)
+    request.check(outputs, file)
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    for line in track_video(request, sam2, outputs, memory):
+    for line in track_video(request, sam2, outputs, memory, file):
         typer.echo(line)
 
 
@@ -86,48 +95,70 @@ class TrackRequest:
     frame: int = 0
     both_ways: bool = False
 
-    def check(self, outputs: TrackOutputs) -> None:
+    @property
+    def has_prompts(self) -> bool:
+        """Whether they show where an object is."""
+        return self.prompts.locate_objects or self.mask is not None
+
+    def check(self, outputs: TrackOutputs, file: SessionFile) -> None:
         """Raise ValueError for a request that cannot be carried out, before anything is loaded."""
-        if not outputs.paths:
+        if not outputs.paths and file.path is None:
             raise ValueError("nothing to write: give --out (a video), --masks (a folder) or --rle (a .json)")
-        if not (self.prompts.locate_objects or self.mask):
+        if not self.has_prompts and not file.is_begun:
             raise ValueError("nothing to track: give --click x,y or --box x1,y1,x2,y2 or --mask labels.png")
         if self.mask and self.prompts != TextPrompts():
             raise ValueError("--mask cannot be combined with --click, --exclude or --box")
 
-    def prompt(self, predictor: SAM2VideoPredictor, session: VideoSession) -> None:
-        """Add the prompts to a session; objects are numbered from 1, those of a label map keep their values."""
-        if self.mask:
-            self._prompt_with_labels(predictor, session)
-            return
-        points, labels = self.prompts.points or None, self.prompts.labels or None
-        for obj_id, box in enumerate(self.prompts.boxes or (None,), start=1):
-            predictor.add_new_points_or_box(session, self.frame, obj_id, points=points, labels=labels, box=box)
+    def read(self, session: VideoSession) -> dict[ObjectId, FramePrompt]:
+        """The prompts of each object; they are numbered from 1, those of a label map keep their values."""
+        from sam2nb.predict.video.prompts import read_points
 
-    def _prompt_with_labels(self, predictor: SAM2VideoPredictor, session: VideoSession) -> None:
+        if self.mask:
+            return self._read_labels(session)
+        points, labels = self.prompts.points or None, self.prompts.labels or None
+        boxes = self.prompts.boxes or (None,)
+        return {
+            obj_id: read_points(session, points, labels, box, normalize_coords=True)
+            for obj_id, box in enumerate(boxes, start=1)
+        }
+
+    def _read_labels(self, session: VideoSession) -> dict[ObjectId, FramePrompt]:
         import numpy as np
         from PIL import Image
+
+        from sam2nb.predict.video.prompts import read_mask
 
         labels = np.asarray(Image.open(self.mask))
         if labels.ndim != 2:
             raise ValueError(f"--mask must be a label map (grey or palette), {self.mask.name} is in colour")
-        for value in np.unique(labels[labels > 0]):
-            predictor.add_new_mask(session, self.frame, int(value), labels == value)
+        return {int(value): read_mask(session, labels == value) for value in np.unique(labels[labels > 0])}
 
 
-def track_video(request: TrackRequest, model: SAM2, outputs: TrackOutputs, memory: str | None = None) -> Iterator[str]:
-    """Track the objects and write the files; yields the lines to print. memory: see SAM2VideoPredictor."""
+def track_video(
+    request: TrackRequest,
+    model: SAM2,
+    outputs: TrackOutputs,
+    memory: str | None = None,
+    file: SessionFile | None = None,
+) -> Iterator[str]:
+    """Track the objects and write the files; yields the lines to print.
+
+    memory: see SAM2VideoPredictor. file: where the session is saved, and from where it goes on.
+    """
     from sam2nb.export.tracks import save_tracks
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
+    file = file or SessionFile()
     predictor = SAM2VideoPredictor(model, memory=memory)
-    session = predictor.init_state(request.video)
-    request.prompt(predictor, session)
-    if request.both_ways and request.frame > 0:
-        for _ in predictor.propagate_in_video(session, reverse=True):
+    session = open_session(request, predictor, file)
+    propagation = Propagation(predictor, session, file.path)
+    if file.is_begun and session.reached() is not None:
+        yield f"goes on at frame {session.reached()} of {len(session.frames)}"
+    if request.both_ways and propagation.first > 0:
+        for _ in propagation.run(reverse=True):
             pass  # the session remembers the results; they are written below, in order of time
     count = save_tracks(
-        _results(request, predictor, session),
+        propagation.results(from_start=request.both_ways),
         session.frames,
         video=outputs.video,
         masks=outputs.masks,
@@ -136,13 +167,18 @@ def track_video(request: TrackRequest, model: SAM2, outputs: TrackOutputs, memor
     )
     number = len(session.objects)
     yield f"{number} object{'s' * (number != 1)} on {count} of {len(session.frames)} frames"
-    for path in outputs.paths:
+    for path in (*outputs.paths, *filter(None, [file.path])):
         yield f"wrote {path}"
 
 
-def _results(request: TrackRequest, predictor: SAM2VideoPredictor, session: VideoSession) -> Iterator[FrameResult]:
-    """The results in order of time; those before the prompted frame are already in the session."""
-    if request.both_ways:
-        for index in range(request.frame):
-            yield predictor.tracker.result(session, index)
-    yield from predictor.propagate_in_video(session)
+def open_session(request: TrackRequest, predictor: SAM2VideoPredictor, file: SessionFile) -> VideoSession:
+    """The saved session, if there is one; else a new one with the prompts of the request."""
+    if file.is_begun:
+        session = predictor.load_session(file.path, request.video)
+        if request.has_prompts:
+            check_prompts(file.path, session, request.frame, request.read(session))
+        return session
+    session = predictor.init_state(request.video)
+    for obj_id, prompt in request.read(session).items():
+        predictor.tracker.prompt(session, request.frame, obj_id, prompt)
+    return session

@@ -42,8 +42,11 @@ def saved(predictor, tmp_path):
     return predictor.save_session(session, tmp_path / "clip.session")
 
 
-@pytest.mark.parametrize("options", KINDS, ids=str)
-@pytest.mark.parametrize("reached", [0, 3, COUNT - 1])
+@pytest.mark.parametrize(
+    ("options", "reached"),
+    [*((options, 3) for options in KINDS), ({"memory": "official"}, 0), ({"memory": "match"}, COUNT - 1)],
+    ids=str,
+)
 def test_propagating_on_gives_the_bits_of_an_uninterrupted_run(model, tmp_path, options, reached):
     predictor = predictor_of(model, **options)
     whole = prompted(predictor)
@@ -84,7 +87,7 @@ def test_both_directions_go_on(model, predictor, tmp_path):
     assert same(run(predictor, session, start_frame_idx=session.reached()), expected[1])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("options", [KINDS[0], KINDS[3], KINDS[4]], ids=str)
 def test_a_session_that_is_reloaded_after_every_step_goes_the_same_way(model, tmp_path, seed, options):
     """Prompts, corrections, cleared and removed objects, propagation in both directions, in random order."""
@@ -102,7 +105,7 @@ def test_a_session_that_is_reloaded_after_every_step_goes_the_same_way(model, tm
         return lambda s: list(run(predictor, s, **options).values())
 
     def clear():
-        index, obj_id = rng.randrange(COUNT), rng.choice(kept.obj_ids)
+        index, obj_id = rng.randrange(COUNT), rng.choice(["a", 2])
         return lambda s: predictor.clear_all_prompts_in_frame(s, index, obj_id).masks
 
     for step in [click(), click(), propagate(), *(rng.choice([click, propagate, clear])() for _ in range(5))]:
@@ -110,7 +113,7 @@ def test_a_session_that_is_reloaded_after_every_step_goes_the_same_way(model, tm
         for session in (kept, reloaded):
             try:
                 outcomes.append(step(session))
-            except RuntimeError as error:  # an object without a prompt left
+            except (RuntimeError, ValueError) as error:  # an object without a prompt, or unknown
                 outcomes.append(str(error))
         assert type(outcomes[0]) is type(outcomes[1])
         if isinstance(outcomes[0], str):
@@ -183,9 +186,11 @@ def test_other_options_are_refused_by_name(model, saved, options, message):
 
 
 def test_other_weights_are_refused(saved):
-    torch.manual_seed(5)
+    other = small_model()
+    with torch.no_grad():
+        other.no_mem_embed += 1
     with pytest.raises(ValueError, match="clip.session was saved with other weights: sam2.1_hiera_t"):
-        predictor_of(small_model()).load_session(saved, CLIP)
+        predictor_of(other).load_session(saved, CLIP)
 
 
 def test_another_size_or_precision_is_refused(model, saved, monkeypatch):
