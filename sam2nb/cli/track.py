@@ -59,7 +59,7 @@ def track(
 
     With --session the work is saved on the way; the same command with --resume goes on where it was stopped:
 
-    python -m sam2nb track data/clips/big_buck_bunny.mp4 --box 270,90,430,330 --rle build/a.json --session build/a.session
+    python -m sam2nb track data/clips/big_buck_bunny.mp4 --box 270,90,430,330 --rle build/a.json --session build/a
     """
     file = SessionFile(session, resume)
     request = TrackRequest(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways)
