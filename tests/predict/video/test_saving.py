@@ -8,6 +8,7 @@ import torch
 
 from sam2nb import SAM2VideoPredictor
 from sam2nb.media.video import FrameList
+from sam2nb.predict.video.saving import load_session
 from tests.predict.video.clips import CLICK, COUNT, OTHER, SIZE_HW, frame, run, small_model
 
 CLIP = [frame(i) for i in range(COUNT)]
@@ -144,10 +145,25 @@ def test_matched_objects_share_the_features_of_a_frame_in_the_file_and_after_loa
     assert sizes[1] < 1.8 * sizes[0]
 
 
-def test_memories_go_to_the_cpu_where_that_is_asked_for(predictor, saved):
-    session = predictor.load_session(saved, CLIP, offload_state_to_cpu=True)
-    assert session.storage == torch.device("cpu")
-    assert session.objects["cat"].bank.tracked[1].features.device.type == "cpu"
+@pytest.mark.parametrize("memory", ["official", "match"])
+def test_memories_go_where_a_tracker_would_keep_them(model, tmp_path, memory):
+    def devices(value) -> list:
+        parts = value if isinstance(value, tuple) else vars(value).values() if hasattr(value, "__dict__") else ()
+        return [value.device.type] if isinstance(value, torch.Tensor) else [d for part in parts for d in devices(part)]
+
+    predictor, elsewhere = predictor_of(model, memory=memory), torch.device("meta")
+    session = prompted(predictor)
+    run(predictor, session)
+    predictor.add_new_points_or_box(session, 5, "cat", **CLICK)
+    path = predictor.save_session(session, tmp_path / "a")
+    loaded = load_session(predictor.tracker, path, session.frames, elsewhere)
+    for obj_id, track in session.objects.items():
+        other = loaded.objects[obj_id]
+        for mine, theirs in ((track.pending, other.pending), *zip(*(vars(t.bank).values() for t in (track, other)))):
+            for index, kept in mine.items():
+                found = devices(theirs[index])
+                assert found == devices(kept.stored(elsewhere)) and {"cpu", "meta"} == set(found)
+        assert all("meta" not in devices(prompt) for prompt in other.prompts.values())
 
 
 def test_an_empty_session_can_be_saved(predictor, tmp_path):
