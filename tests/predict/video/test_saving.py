@@ -1,6 +1,7 @@
 """Saved sessions: going on after loading gives what an uninterrupted run gives, and nothing else can be loaded."""
 
 import random
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -159,7 +160,9 @@ def test_memories_go_where_a_tracker_would_keep_them(model, tmp_path, memory):
     loaded = load_session(predictor.tracker, path, session.frames, elsewhere)
     for obj_id, track in session.objects.items():
         other = loaded.objects[obj_id]
-        for mine, theirs in ((track.pending, other.pending), *zip(*(vars(t.bank).values() for t in (track, other)))):
+        for part in ("pending", "bank.prompted", "bank.tracked"):
+            mine, theirs = attrgetter(part)(track), attrgetter(part)(other)
+            assert mine.keys() == theirs.keys()
             for index, kept in mine.items():
                 found = devices(theirs[index])
                 assert found == devices(kept.stored(elsewhere)) and {"cpu", "meta"} == set(found)
