@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,9 +20,20 @@ from sam2nb.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
 
 BYTES_PER_MEGABYTE = 10**6
+SETTINGS = (  # of the generator, in the order of the options
+    "points_per_side",
+    "pred_iou_thresh",
+    "stability_score_thresh",
+    "box_nms_thresh",
+    "min_mask_region_area",
+    "crop_n_layers",
+    "tiles",
+    "use_m2m",
+)
 
 
 def auto(
@@ -52,30 +63,39 @@ def auto(
 
     python -m sam2nb auto data/photos/coins.jpg data/photos/cat.jpg --out build/masks --points-per-side 8 --resume
     """
+    values = (points_per_side, pred_iou, stability, box_nms, min_area, crops, tiles, refine)
+    settings = dict(zip(SETTINGS, values, strict=True))
+    wanted = _read_formats(formats)
+    sam2 = load_chosen_model(model, weights, device, dtype, image_size)
+    generator = _make_generator(sam2, settings, memory, cache)
+    _write_masks(generator, images, _begin_run(out, settings, wanted, sam2, resume))
+
+
+def _read_formats(text: str) -> list[str]:
     from sam2nb.export.masks import check_formats
+
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    check_formats(wanted)
+    return wanted
+
+
+def _make_generator(
+    sam2: SAM2, settings: dict[str, Any], megabytes: int | None, cache: Path | None
+) -> SAM2AutomaticMaskGenerator:
     from sam2nb.predict.cache import EmbeddingCache
     from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
-    from sam2nb.predict.saving import note_model
 
-    wanted = [name.strip() for name in formats.split(",") if name.strip()]
-    check_formats(wanted)
-    settings = {
-        "points_per_side": points_per_side,
-        "pred_iou_thresh": pred_iou,
-        "stability_score_thresh": stability,
-        "box_nms_thresh": box_nms,
-        "crop_n_layers": crops,
-        "min_mask_region_area": min_area,
-        "use_m2m": refine,
-        "tiles": tiles,
-    }
-    sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    budget = None if memory is None else memory * BYTES_PER_MEGABYTE
+    budget = None if megabytes is None else megabytes * BYTES_PER_MEGABYTE
     generator = SAM2AutomaticMaskGenerator(sam2, output_mode="coco_rle", memory_budget=budget, **settings)
     if cache is not None:
         generator.predictor.cache = EmbeddingCache(cache)
-    run = AutoRun.begin(out, {**settings, "formats": wanted, **note_model(sam2)._asdict()}, resume)
-    _write_masks(generator, images, run)
+    return generator
+
+
+def _begin_run(folder: Path, settings: dict[str, Any], formats: list[str], sam2: SAM2, resume: bool) -> AutoRun:
+    from sam2nb.predict.saving import note_model
+
+    return AutoRun.begin(folder, {**settings, "formats": formats, **note_model(sam2)._asdict()}, resume)
 
 
 def _write_masks(generator: SAM2AutomaticMaskGenerator, images: list[Path], run: AutoRun) -> None:

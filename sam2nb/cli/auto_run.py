@@ -1,4 +1,4 @@
-"""The record of an `auto` run: its settings, and the images that are done, so that a killed run can go on."""
+"""The record of an `auto` run: its settings and the images that are done, for a run that goes on."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""State as JSON and named tensors, and back, without pickle: dataclasses, named tuples, lists, dicts, plain values.
+"""State as JSON and named tensors, and back, without pickle.
 
-The JSON names each class; `unpack` makes only those that its caller lists, so that a file cannot choose what is run.
+Dataclasses, named tuples, lists, dicts and plain values are packed. The JSON names each class; an `Unpacker` makes
+only those that its caller lists, so that a file cannot choose what is run.
 """
 
 from __future__ import annotations
