@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sam2nb.cli.auto_run import AutoRun
 from sam2nb.cli.options import (
+    CacheOption,
     DeviceOption,
     DtypeOption,
     ImageSizeOption,
@@ -18,9 +20,20 @@ from sam2nb.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
 
 BYTES_PER_MEGABYTE = 10**6
+SETTINGS = (  # of the generator, in the order of the options
+    "points_per_side",
+    "pred_iou_thresh",
+    "stability_score_thresh",
+    "box_nms_thresh",
+    "min_mask_region_area",
+    "crop_n_layers",
+    "tiles",
+    "use_m2m",
+)
 
 
 def auto(
@@ -36,40 +49,66 @@ def auto(
     tiles: Annotated[int | None, typer.Option(help="Side of overlapping tiles, for very large images.")] = None,
     refine: Annotated[bool, typer.Option("--refine", help="Predict again from the first masks (m2m).")] = False,
     memory: Annotated[int | None, typer.Option(help="Megabytes that one batch may take.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Leave out images that an earlier run finished.")] = False,
+    cache: CacheOption = None,
     model: ModelOption = "auto",
     weights: WeightsOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = "auto",
     image_size: ImageSizeOption = None,
 ) -> None:
-    """Segment everything in images; write COCO json, YOLO outlines, label maps, overlays."""
+    """Segment everything in images; write COCO json, YOLO outlines, label maps, overlays.
+
+    A run that was stopped goes on when the same command is given with --resume:
+
+    python -m sam2nb auto data/photos/coins.jpg data/photos/cat.jpg --out build/masks --points-per-side 8 --resume
+    """
+    values = (points_per_side, pred_iou, stability, box_nms, min_area, crops, tiles, refine)
+    settings = dict(zip(SETTINGS, values, strict=True))
+    wanted = _read_formats(formats)
+    sam2 = load_chosen_model(model, weights, device, dtype, image_size)
+    generator = _make_generator(sam2, settings, memory, cache)
+    _write_masks(generator, images, _begin_run(out, settings, wanted, sam2, resume))
+
+
+def _read_formats(text: str) -> list[str]:
     from sam2nb.export.masks import check_formats
+
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    check_formats(wanted)
+    return wanted
+
+
+def _make_generator(
+    sam2: SAM2, settings: dict[str, Any], megabytes: int | None, cache: Path | None
+) -> SAM2AutomaticMaskGenerator:
+    from sam2nb.predict.cache import EmbeddingCache
     from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
 
-    wanted = [name.strip() for name in formats.split(",") if name.strip()]
-    check_formats(wanted)
-    generator = SAM2AutomaticMaskGenerator(
-        load_chosen_model(model, weights, device, dtype, image_size),
-        points_per_side=points_per_side,
-        pred_iou_thresh=pred_iou,
-        stability_score_thresh=stability,
-        box_nms_thresh=box_nms,
-        crop_n_layers=crops,
-        min_mask_region_area=min_area,
-        output_mode="coco_rle",
-        use_m2m=refine,
-        memory_budget=None if memory is None else memory * BYTES_PER_MEGABYTE,
-        tiles=tiles,
-    )
-    _write_masks(generator, images, out, wanted)
+    budget = None if megabytes is None else megabytes * BYTES_PER_MEGABYTE
+    generator = SAM2AutomaticMaskGenerator(sam2, output_mode="coco_rle", memory_budget=budget, **settings)
+    if cache is not None:
+        generator.predictor.cache = EmbeddingCache(cache)
+    return generator
 
 
-def _write_masks(generator: SAM2AutomaticMaskGenerator, images: list[Path], folder: Path, formats: list[str]) -> None:
-    """Segment image after image; writes each before the next begins."""
+def _begin_run(folder: Path, settings: dict[str, Any], formats: list[str], sam2: SAM2, resume: bool) -> AutoRun:
+    from sam2nb.predict.saving import note_model
+
+    return AutoRun.begin(folder, {**settings, "formats": formats, **note_model(sam2)._asdict()}, resume)
+
+
+def _write_masks(generator: SAM2AutomaticMaskGenerator, images: list[Path], run: AutoRun) -> None:
+    """Segment the images that the run has not finished; writes each before the next begins."""
     from sam2nb.export.masks import save_formats
 
     for image in images:
+        if run.has(image):
+            typer.echo(f"{image}: done before")
+            continue
         records = generator.generate(image, progress=sys.stderr.isatty())
         typer.echo(f"{image}: {len(records)} masks ({generator.survivors})")
-        for path in save_formats(records, image, folder, formats):
+        files = save_formats(records, image, run.folder, run.settings["formats"])
+        run.add(image, files)
+        for path in files:
             typer.echo(f"  {path}")

@@ -22,6 +22,13 @@ DtypeOption = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat
 ImageSizeOption = Annotated[
     int | None, typer.Option("--image-size", help="Side of the model's input; default: as trained.")
 ]
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache", help="Folder that keeps encoded images, so that none is encoded twice.")
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option("--memory", help="official (learned) or match (compare features); default: by the weights."),
+]
 ClickOption = Annotated[
     list[str] | None, typer.Option("--click", help="x,y of a pixel inside the object; may be repeated.")
 ]

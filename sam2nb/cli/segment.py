@@ -11,6 +11,7 @@ import typer
 
 from sam2nb.cli.options import (
     BoxOption,
+    CacheOption,
     ClickOption,
     DeviceOption,
     DtypeOption,
@@ -41,17 +42,23 @@ def segment(
     out: Annotated[Path | None, typer.Option(help="Mask to write, .png; several objects as values 1, 2, …")] = None,
     overlay: Annotated[Path | None, typer.Option(help="Image with the masks drawn on it, .jpg or .png.")] = None,
     all_masks: Annotated[bool, typer.Option("--all", help="Keep all three masks of a single click.")] = False,
+    cache: CacheOption = None,
     model: ModelOption = "auto",
     weights: WeightsOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = "auto",
     image_size: ImageSizeOption = None,
 ) -> None:
-    """Segment the objects that clicks and boxes point at in one image."""
+    """Segment the objects that clicks and boxes point at in one image.
+
+    With --cache, more commands about the same image answer at once:
+
+    python -m sam2nb segment data/photos/cat.jpg --click 220,120 --overlay build/cat.jpg --cache build/cache
+    """
     request = SegmentRequest(image, TextPrompts.parse(click, exclude, box), all_masks)
     request.check(out, overlay)
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    for line in segment_image(request, sam2, out, overlay):
+    for line in segment_image(request, sam2, out, overlay, cache):
         typer.echo(line)
 
 
@@ -97,15 +104,19 @@ class SegmentRequest:
 
 
 def segment_image(
-    request: SegmentRequest, model: SAM2, out: Path | None = None, overlay: Path | None = None
+    request: SegmentRequest,
+    model: SAM2,
+    out: Path | None = None,
+    overlay: Path | None = None,
+    cache: Path | None = None,
 ) -> Iterator[str]:
-    """Predict the masks and write the files; yields the lines to print."""
+    """Predict the masks and write the files; yields the lines to print. cache: see SAM2ImagePredictor."""
     from sam2nb.media.images import to_rgb_uint8
     from sam2nb.plotting import draw_masks
     from sam2nb.predict.image import SAM2ImagePredictor
 
     rgb = to_rgb_uint8(request.image)
-    predictor = SAM2ImagePredictor(model)
+    predictor = SAM2ImagePredictor(model, cache=cache)
     predictor.set_image(rgb)
     masks, scores = request.predict(predictor)
     for number, (mask, score) in enumerate(zip(masks, scores, strict=True), start=1):

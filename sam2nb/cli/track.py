@@ -16,6 +16,7 @@ from sam2nb.cli.options import (
     DtypeOption,
     ExcludeOption,
     ImageSizeOption,
+    MemoryOption,
     ModelOption,
     WeightsOption,
     load_chosen_model,
@@ -23,11 +24,12 @@ from sam2nb.cli.options import (
 from sam2nb.cli.outputs import TrackOutputs
 from sam2nb.cli.prompts import TextPrompts
 from sam2nb.cli.track_everything import EveryOption, EverythingOption, EverythingRequest, MaxObjectsOption
+from sam2nb.cli.track_session import Propagation, ResumeOption, SessionFile, SessionOption, check_prompts
 
 if TYPE_CHECKING:
     from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
-    from sam2nb.predict.video.session import FrameResult, VideoSession
+    from sam2nb.predict.video.session import FramePrompt, ObjectId, VideoSession
 
 
 def track(
@@ -42,13 +44,12 @@ def track(
     rle: Annotated[Path | None, typer.Option("--rle", help="COCO .json with run lengths.")] = None,
     both_ways: Annotated[bool, typer.Option("--both-ways", help="Also track back from the prompted frame.")] = False,
     fps: Annotated[float | None, typer.Option(help="Frames per second to write; default: as read, else 25.")] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option("--memory", help="official (learned) or match (compare features); default: by the weights."),
-    ] = None,
+    memory: MemoryOption = None,
     everything: EverythingOption = False,
     every: EveryOption = None,
     max_objects: MaxObjectsOption = None,
+    session: SessionOption = None,
+    resume: ResumeOption = False,
     model: ModelOption = "auto",
     weights: WeightsOption = None,
     device: DeviceOption = None,
@@ -57,16 +58,19 @@ def track(
 ) -> None:
     """Track objects through a video: prompts on one frame, masks on all; or everything in it, without prompts.
 
-    Example: python -m sam2nb track data/clips/big_buck_bunny.mp4 --everything --rle build/tracks.json
+    With --session the work is saved on the way; the same command with --resume goes on where it was stopped:
+
+    python -m sam2nb track data/clips/big_buck_bunny.mp4 --box 270,90,430,330 --rle build/a.json --session build/a
+
+    python -m sam2nb track data/clips/big_buck_bunny.mp4 --everything --rle build/tracks.json
     """
+    file = SessionFile(session, resume)
     request = TrackRequest(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways)
     all_of_it = EverythingRequest(video, everything, every, max_objects)
     outputs = TrackOutputs(out, masks, rle, fps)
-    all_of_it.check(prompted=request != TrackRequest(video))
-    request.check(outputs, needs_prompts=not everything)
+    request.check(outputs, file, all_of_it)
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    lines = all_of_it.track(sam2, outputs, memory) if everything else track_video(request, sam2, outputs, memory)
-    for line in lines:
+    for line in _track(request, all_of_it, sam2, outputs, memory, file):
         typer.echo(line)
 
 
@@ -80,55 +84,92 @@ class TrackRequest:
     frame: int = 0
     both_ways: bool = False
 
-    def check(self, outputs: TrackOutputs, needs_prompts: bool = True) -> None:
+    @property
+    def has_prompts(self) -> bool:
+        """Whether they show where an object is."""
+        return self.prompts.locate_objects or self.mask is not None
+
+    def check(self, outputs: TrackOutputs, file: SessionFile, all_of_it: EverythingRequest) -> None:
         """Raise ValueError for a request that cannot be carried out, before anything is loaded."""
-        outputs.check()
-        if needs_prompts and not (self.prompts.locate_objects or self.mask):
+        all_of_it.check(prompted=self != TrackRequest(self.video), saved=file.path is not None)
+        if file.path is None:
+            outputs.check()
+        if not all_of_it.everything and not self.has_prompts and not file.is_begun:
             raise ValueError(
                 "nothing to track: give --click x,y or --box x1,y1,x2,y2 or --mask labels.png, or --everything"
             )
         if self.mask and self.prompts != TextPrompts():
             raise ValueError("--mask cannot be combined with --click, --exclude or --box")
 
-    def prompt(self, predictor: SAM2VideoPredictor, session: VideoSession) -> None:
-        """Add the prompts to a session; objects are numbered from 1, those of a label map keep their values."""
-        if self.mask:
-            self._prompt_with_labels(predictor, session)
-            return
-        points, labels = self.prompts.points or None, self.prompts.labels or None
-        for obj_id, box in enumerate(self.prompts.boxes or (None,), start=1):
-            predictor.add_new_points_or_box(session, self.frame, obj_id, points=points, labels=labels, box=box)
+    def read(self, session: VideoSession) -> dict[ObjectId, FramePrompt]:
+        """The prompts of each object; they are numbered from 1, those of a label map keep their values."""
+        from sam2nb.predict.video.prompts import read_points
 
-    def _prompt_with_labels(self, predictor: SAM2VideoPredictor, session: VideoSession) -> None:
+        if self.mask:
+            return self._read_labels(session)
+        points, labels = self.prompts.points or None, self.prompts.labels or None
+        boxes = self.prompts.boxes or (None,)
+        return {
+            obj_id: read_points(session, points, labels, box, normalize_coords=True)
+            for obj_id, box in enumerate(boxes, start=1)
+        }
+
+    def _read_labels(self, session: VideoSession) -> dict[ObjectId, FramePrompt]:
         import numpy as np
         from PIL import Image
+
+        from sam2nb.predict.video.prompts import read_mask
 
         labels = np.asarray(Image.open(self.mask))
         if labels.ndim != 2:
             raise ValueError(f"--mask must be a label map (grey or palette), {self.mask.name} is in colour")
-        for value in np.unique(labels[labels > 0]):
-            predictor.add_new_mask(session, self.frame, int(value), labels == value)
+        return {int(value): read_mask(session, labels == value) for value in np.unique(labels[labels > 0])}
 
 
-def track_video(request: TrackRequest, model: SAM2, outputs: TrackOutputs, memory: str | None = None) -> Iterator[str]:
-    """Track the objects and write the files; yields the lines to print. memory: see SAM2VideoPredictor."""
+def _track(request, all_of_it, model, outputs, memory, file) -> Iterator[str]:
+    if all_of_it.everything:
+        return all_of_it.track(model, outputs, memory)
+    return track_video(request, model, outputs, memory, file)
+
+
+def track_video(
+    request: TrackRequest,
+    model: SAM2,
+    outputs: TrackOutputs,
+    memory: str | None = None,
+    file: SessionFile | None = None,
+) -> Iterator[str]:
+    """Track the objects and write the files; yields the lines to print.
+
+    memory: see SAM2VideoPredictor. file: where the session is saved, and from where it goes on.
+    """
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
+    file = file or SessionFile()
     predictor = SAM2VideoPredictor(model, memory=memory)
-    session = predictor.init_state(request.video)
-    request.prompt(predictor, session)
-    if request.both_ways and request.frame > 0:
-        for _ in predictor.propagate_in_video(session, reverse=True):
+    session = open_session(request, predictor, file)
+    propagation = Propagation(predictor, session, file.path)
+    if file.is_begun and session.reached() is not None:
+        yield f"goes on at frame {session.reached()} of {len(session.frames)}"
+    if request.both_ways and propagation.first > 0:
+        for _ in propagation.run(reverse=True):
             pass  # the session remembers the results; they are written below, in order of time
-    count = outputs.save(_results(request, predictor, session), session.frames)
+    count = outputs.save(propagation.results(from_start=request.both_ways), session.frames)
     number = len(session.objects)
     yield f"{number} object{'s' * (number != 1)} on {count} of {len(session.frames)} frames"
     yield from outputs.lines()
+    if file.path:
+        yield f"wrote {file.path}"
 
 
-def _results(request: TrackRequest, predictor: SAM2VideoPredictor, session: VideoSession) -> Iterator[FrameResult]:
-    """The results in order of time; those before the prompted frame are already in the session."""
-    if request.both_ways:
-        for index in range(request.frame):
-            yield predictor.tracker.result(session, index)
-    yield from predictor.propagate_in_video(session)
+def open_session(request: TrackRequest, predictor: SAM2VideoPredictor, file: SessionFile) -> VideoSession:
+    """The saved session, if there is one; else a new one with the prompts of the request."""
+    if file.is_begun:
+        session = predictor.load_session(file.path, request.video)
+        if request.has_prompts:
+            check_prompts(file.path, session, request.frame, request.read(session))
+        return session
+    session = predictor.init_state(request.video)
+    for obj_id, prompt in request.read(session).items():
+        predictor.tracker.prompt(session, request.frame, obj_id, prompt)
+    return session

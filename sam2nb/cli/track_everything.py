@@ -37,8 +37,13 @@ class EverythingRequest:
     every: int | None = None
     max_objects: int | None = None
 
-    def check(self, prompted: bool) -> None:
-        """Raise ValueError for options that contradict each other. prompted: whether others say what to track."""
+    def check(self, prompted: bool, saved: bool) -> None:
+        """Raise ValueError for options that contradict each other.
+
+        prompted: whether others say what to track. saved: whether a session is to be saved.
+        """
+        if self.everything and saved:
+            raise ValueError("--everything cannot be saved and resumed: leave out --session")
         if self.everything and prompted:
             raise ValueError(
                 "--everything takes no prompts: leave out --click, --exclude, --box, --mask, --frame and --both-ways"

@@ -7,7 +7,7 @@ prompt, holds the model instead of inheriting from it, and fills holes on every 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from sam2nb.masks.regions import IMAGE_MARGIN, clean_masks
-from sam2nb.media.images import ImageLike, masks_to_image, to_model_input, to_rgb_uint8
+from sam2nb.media.images import ImageLike, masks_to_image, to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
+from sam2nb.predict.cache import CACHE_BYTES, EmbeddingCache
+from sam2nb.predict.encoding import EncodedImage, encode_images, load_images, save_images
 from sam2nb.predict.precision import autocast_for
 from sam2nb.predict.pretrained import load_pretrained
 from sam2nb.predict.prompts import ArrayLike, make_prompts
-from sam2nb.structures import MASK_LOGIT_CLAMP, ImageFeatures, MaskPrediction, Prompts
-
-IMAGES_AT_ONCE = 4  # on a GPU; a CPU takes one at a time, which is no slower there and needs less memory
+from sam2nb.structures import MASK_LOGIT_CLAMP, MaskPrediction, Prompts
 
 
 class ImagePrediction(NamedTuple):
@@ -38,35 +38,31 @@ class ImagePrediction(NamedTuple):
     logits: np.ndarray
 
 
-@dataclass(frozen=True)
-class EncodedImage:
-    """One image, ready for prompts.
-
-    features: of a batch of 1.
-    conditioned: (1, 256, h, w), the embedding after `recall`, which has no memories to attend to here.
-    size_hw: height and width of the image in pixels.
-    """
-
-    features: ImageFeatures
-    conditioned: Tensor
-    size_hw: tuple[int, int]
-
-
 class SAM2ImagePredictor:
     """Encode an image once, then predict masks for any number of prompts.
 
     model: from `load_model` or `build_sam2`.
     mask_threshold: pixels with a logit above it belong to the mask.
     max_hole_area, max_sprinkle_area: fill holes and drop islands of up to this many image pixels.
+    cache: a folder in which encoded images are kept, so that none is encoded twice (see `EmbeddingCache`).
+    cache_size: bytes that the folder may take; the images used longest ago are dropped first.
     """
 
     def __init__(
-        self, model: SAM2, mask_threshold: float = 0.0, max_hole_area: float = 0.0, max_sprinkle_area: float = 0.0
+        self,
+        model: SAM2,
+        mask_threshold: float = 0.0,
+        max_hole_area: float = 0.0,
+        max_sprinkle_area: float = 0.0,
+        *,
+        cache: str | Path | None = None,
+        cache_size: int = CACHE_BYTES,
     ) -> None:
         self.model = model
         self.mask_threshold = mask_threshold
         self.max_hole_area = max_hole_area
         self.max_sprinkle_area = max_sprinkle_area
+        self.cache = None if cache is None else EmbeddingCache(cache, cache_size)
         self.images: list[EncodedImage] = []
 
     @classmethod
@@ -102,20 +98,23 @@ class SAM2ImagePredictor:
             raise ValueError("image_list must be a list with at least one image")
         self.images = self._encode([to_rgb_uint8(image) for image in image_list])
 
-    @torch.no_grad()
     def _encode(self, images: list[np.ndarray]) -> list[EncodedImage]:
-        step = IMAGES_AT_ONCE if self.device.type == "cuda" else 1
-        encoded = []
-        for start in range(0, len(images), step):
-            batch = images[start : start + step]
-            pixels = torch.cat([to_model_input(rgb, self.model.image_size, self.device) for rgb in batch])
-            with autocast_for(self.model):
-                features = self.model.encode_image(pixels)
-                conditioned = self.model.recall(features)
-            for index, rgb in enumerate(batch):
-                row = slice(index, index + 1)
-                encoded.append(EncodedImage(features.rows(row), conditioned[row], rgb.shape[:2]))
-        return encoded
+        return encode_images(self.model, images) if self.cache is None else self.cache.encode(self.model, images)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the encoded images that are set to one .safetensors file, and return its path.
+
+        Raises RuntimeError before `set_image`, OSError where the file cannot be written.
+        """
+        return save_images(path, self._encoded_images(), self.model)
+
+    def load(self, path: str | Path) -> None:
+        """Set the images of a file that `save` wrote, without encoding them; they replace those before.
+
+        Raises FileNotFoundError, or ValueError for a file that is damaged or was saved with other weights, another
+        input size or precision; the images before then stay set.
+        """
+        self.images = load_images(path, self.model)
 
     def predict(
         self,

@@ -8,10 +8,8 @@ older pickle container could run code even so, and no SAM 2 checkpoint uses it.
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from sam2nb.weights.names import is_hugging_face, to_official
 from sam2nb.weights.registry import SUFFIXES, TRUNKS, config_of
+from sam2nb.weights.whole_file import whole_file
 
 # Parts that only video needs: a model without them still segments images.
 VIDEO_PARTS = (
@@ -196,27 +195,20 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
 def write_state_file(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
     """Write tensors as .safetensors, or as .pt in the official layout {"model": state}, and return the path.
 
-    The file appears complete or not at all: it is written under a temporary name beside the target and then renamed.
+    The file appears complete or not at all, see `whole_file`.
     Raises ValueError for any other suffix.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"path must end in .pt or .safetensors, got {path.name!r}")
     notes = {"format": "pt", **(metadata or {})}  # "format" is what safetensors readers look for
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
-        # clones: safetensors refuses shared storage, and a memory-mapped tensor may be of the file that is replaced
-        tensors = {k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in state.items()}
+    # clones: safetensors refuses shared storage, and a memory-mapped tensor may be of the file that is replaced
+    tensors = {k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in state.items()}
+    with whole_file(path) as part:
         if path.suffix == ".safetensors":
-            save_file(tensors, name, metadata=notes)
+            save_file(tensors, part, metadata=notes)
         else:
-            torch.save({"model": tensors, "metadata": notes}, name)
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+            torch.save({"model": tensors, "metadata": notes}, part)
     return path
 
 
@@ -227,9 +219,3 @@ def sha256_of(file: Path) -> str:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

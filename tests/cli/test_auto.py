@@ -22,6 +22,6 @@ def test_the_command_writes_the_formats_asked_for(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert "masks (4 points > 12 masks > " in result.output
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["photo.txt", "photo_coco.json", "photo_labels.png", "photo_overlay.jpg"]
+    assert written == ["auto_run.json", "photo.txt", "photo_coco.json", "photo_labels.png", "photo_overlay.jpg"]
     records, size_hw = load_coco(tmp_path / "out" / "photo_coco.json")
     assert records and size_hw == SIZE_HW

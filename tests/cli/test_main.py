@@ -1,12 +1,16 @@
 """The app as a whole: its commands, its help and its start-up."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from sam2nb.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
 
 COMMANDS = [
     "info",
@@ -33,6 +37,18 @@ def test_the_help_lists_every_command():
 def test_every_command_explains_its_options(command):
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0 and "--help" in result.output
+
+
+@pytest.mark.parametrize("command", ["segment", "auto", "track"])
+def test_the_example_in_the_help_runs_twice(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    help_text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+    example = re.findall(r"python -m sam2nb (.* (?:build|--resume)\S*)", help_text)[0]
+    words = [*example.replace("build/", f"{tmp_path}/").split(), "--model", "sam2nb_nano", "--image-size", "64"]
+    for again in ([], ["--resume"] if command == "track" else []):
+        result = CliRunner().invoke(app, [*words, *again])
+        assert result.exit_code == 0, (result.output, result.exception)
+    assert len(list(tmp_path.iterdir())) >= 1
 
 
 def test_the_app_starts_without_torch_numpy_or_matplotlib():

@@ -65,6 +65,15 @@ def test_files_have_the_size_of_the_image(tmp_path):
     assert len(three) == 4 and scores == sorted(scores, reverse=True)
 
 
+def test_with_a_cache_a_second_click_encodes_nothing(tmp_path, monkeypatch):
+    model = build_sam2("sam2_hiera_t", device="cpu", hydra_overrides_extra=["++model.image_size=64"])
+    request = a_request(click=["300,150"])
+    plain = list(segment_image(request, model, tmp_path / "mask.png"))
+    assert list(segment_image(request, model, tmp_path / "mask.png", cache=tmp_path / "cache")) == plain
+    monkeypatch.setattr(model, "encode_image", None)
+    assert list(segment_image(request, model, tmp_path / "mask.png", cache=tmp_path / "cache")) == plain
+
+
 def test_the_command_names_the_option_that_is_wrong():
     result = CliRunner().invoke(app, ["segment", str(PHOTO), "--click", "a,b", "--out", "mask.png"])
     assert result.exit_code != 0 and "click" in str(result.exception)

@@ -41,7 +41,7 @@ def test_everything_is_tracked_up_to_the_limit_of_objects(command, clip, tmp_pat
 
 def test_the_example_in_the_help_runs(command, tmp_path, monkeypatch):
     text = " ".join(command("--help").output.split())
-    example = re.search(r"Example: python -m sam2nb track (.+?\.json)", text).group(1)
+    example = re.search(r"python -m sam2nb track (\S+ --everything .+?\.json)", text).group(1)
     video, *words = shlex.split(example)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(KEY_FRAME_SETTINGS, "points_per_side", 4)
@@ -57,6 +57,7 @@ def test_the_example_in_the_help_runs(command, tmp_path, monkeypatch):
         (("--everything",), "nothing to write"),
         (("--everything", "--masks", "m", "--click", "1,1"), "takes no prompts"),
         (("--everything", "--masks", "m", "--both-ways"), "takes no prompts"),
+        (("--everything", "--masks", "m", "--session", "s"), "leave out --session"),
         (("--masks", "m", "--click", "1,1", "--every", "5"), "are for --everything"),
         (("--masks", "m", "--click", "1,1", "--max-objects", "5"), "are for --everything"),
         (("--masks", "m"), "or --everything"),

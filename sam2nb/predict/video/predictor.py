@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from sam2nb.predict.prompts import ArrayLike
 from sam2nb.predict.video.memory import choose_memory
 from sam2nb.predict.video.policies import choose_policy
 from sam2nb.predict.video.prompts import read_mask, read_points
+from sam2nb.predict.video.saving import load_session, save_session
 from sam2nb.predict.video.search import SEARCHES
 from sam2nb.predict.video.session import FrameResult, ObjectId, VideoSession
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream
@@ -120,6 +122,27 @@ class SAM2VideoPredictor:
             frames = Prefetched(frames)
         storage = torch.device("cpu") if offload_state_to_cpu else self.device
         return self.tracker.open(frames, len(frames), storage)
+
+    def save_session(self, inference_state: VideoSession, path: str | Path) -> Path:
+        """Write a session to one .safetensors file and return its path; `load_session` goes on with it.
+
+        The video is not in the file. Raises ValueError for a stream, or for an object id that is no number or string;
+        OSError where the file cannot be written. The file appears whole or not at all, an older one stays until then.
+        """
+        return save_session(self.tracker, inference_state, path)
+
+    def load_session(self, path: str | Path, video_path: VideoLike, **options: bool) -> VideoSession:
+        """Open a video with the objects, prompts and memories of a saved session.
+
+        options: as for `init_state`. To go on where propagation stopped:
+        `propagate_in_video(session, start_frame_idx=session.reached())`, or with reverse=True from
+        `session.reached(reverse=True)`. Results are equal to those of an uninterrupted run.
+
+        Raises FileNotFoundError, and ValueError for a file that is damaged, or was saved with other weights, another
+        input size, precision, memory, search, option or video.
+        """
+        opened = self.init_state(video_path, **options)
+        return load_session(self.tracker, path, opened.frames, opened.storage)
 
     def stream(
         self, frames: Iterable | str | int | None = None, max_prompted: int | None = MAX_PROMPTED

@@ -152,7 +152,7 @@ class VideoSession:
     inputs: the frames as the model reads them. num_frames: length of the clip, None for a stream.
     storage: where memories are kept (the CPU if offloaded). num_maskmem, max_prompted: see `choose_memories`.
     objects: by the user's own id, in the order in which they were added.
-    encoded: the frame encoded last, and its features.
+    encoded: the frame encoded last, and its features. thumbnail: of the first frame, made when the session is saved.
     """
 
     inputs: ModelInputs
@@ -162,6 +162,7 @@ class VideoSession:
     max_prompted: int | None = None
     objects: dict[ObjectId, ObjectTrack] = field(default_factory=dict)
     encoded: tuple[int, ImageFeatures] | None = None
+    thumbnail: Tensor | None = None
 
     @property
     def frames(self) -> FrameSource:
@@ -199,6 +200,19 @@ class VideoSession:
         for obj_id, track in self.objects.items():
             if not track.pending and not track.bank.prompted:
                 raise RuntimeError(f"object {obj_id!r} has no prompt on any frame: add one or remove the object")
+
+    def reached(self, reverse: bool = False) -> int | None:
+        """The frame that propagation in this direction reached last, with every object; None before it began.
+
+        Propagating from there goes on where it stopped; that frame alone is predicted again, with the same result.
+        """
+        ends = []
+        for track in self.objects.values():
+            passed = [frame for frame, backwards in track.directions.items() if backwards == reverse]
+            if not passed:
+                return None
+            ends.append(min(passed) if reverse else max(passed))
+        return (max if reverse else min)(ends, default=None)
 
     def frames_to_track(self, start: int | None, max_frames: int | None, reverse: bool) -> Sequence[int]:
         """The frames to propagate through, in order.
