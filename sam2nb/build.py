@@ -20,7 +20,7 @@ from sam2nb.fast.compiled import compile_boxes
 from sam2nb.model.sam2 import SAM2
 from sam2nb.resources import resource_dir
 from sam2nb.weights.checkpoint import load_checkpoint
-from sam2nb.weights.registry import Checkpoint, best_on_disk, file_on_disk, find_checkpoint
+from sam2nb.weights.registry import Checkpoint, best_on_disk, file_on_disk, find_checkpoint, is_on_disk
 
 INPUT_STRIDE = 32  # the trunk halves the input five times
 
@@ -84,7 +84,7 @@ def load_model(
     Raises ValueError for an unknown name, OSError when no source can be reached.
     """
     checkpoint = _best_on_disk() if name == "auto" else find_checkpoint(name)
-    path = file_on_disk(checkpoint.name) or _download(checkpoint.name)
+    path = file_on_disk(checkpoint.name) if is_on_disk(checkpoint) else _download(checkpoint.name)
     overrides = [] if image_size is None else [f"++model.image_size={image_size}"]
     device = pick_device(device)
     model = build_sam2(checkpoint.config, path, device, hydra_overrides_extra=overrides, fast=fast)

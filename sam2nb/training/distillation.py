@@ -1,5 +1,6 @@
-"""Distillation: a student learns to answer at its own input size as its teacher answers at a larger one.
+"""Distillation: a student learns to answer like a teacher that sees more.
 
+The student works at its own input size, the teacher at a larger one.
 Teacher and student see the same crop and the same click. The student learns the teacher's three masks, slot by slot,
 how good they are, and the teacher's features; then boxes and corrections, with one of the teacher's masks as the truth.
 """

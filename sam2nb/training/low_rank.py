@@ -36,10 +36,3 @@ def merge_low_rank_updates(module: nn.Module) -> None:
     for layer in list(module.modules()):
         if parametrize.is_parametrized(layer, "weight"):
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-
-
-def factors_of(correction: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """The best factors of a correction (rows, columns): -> up (rows, rank), down (rank, columns)"""
-    u, values, v = torch.linalg.svd(correction.float(), full_matrices=False)
-    root = values[:rank].sqrt()
-    return u[:, :rank] * root, root[:, None] * v[:rank]

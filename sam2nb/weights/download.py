@@ -40,7 +40,9 @@ def download(name: str, *, folder: str | Path | None = None, video: bool = False
     Raises ValueError for an unknown name, and DownloadError (an OSError) that lists why each source failed.
     """
     checkpoint = find_checkpoint(name)
-    found = file_on_disk(checkpoint.name, video=video, folder=folder)
+    if checkpoint.base:
+        download(checkpoint.base, folder=folder)
+    found = file_on_disk(checkpoint.name, video=video, folder=None if checkpoint.base else folder)
     if found:
         return found
     folder = Path(folder) if folder is not None else checkpoint_folder()

@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sam2nb.weights.names import is_hugging_face, to_official
-from sam2nb.weights.registry import SUFFIXES, TRUNKS, config_of
+from sam2nb.weights.registry import SUFFIXES, TRUNKS, config_of, file_on_disk
+from sam2nb.weights.update import UPDATE_OF, apply_update
 from sam2nb.weights.whole_file import whole_file
 
 # Parts that only video needs: a model without them still segments images.
@@ -102,6 +103,7 @@ class Identity:
 def read_state_file(path: str | Path) -> StateFile:
     """Read a checkpoint file, or the one in a folder -> its tensors under official names.
 
+    A file that is an update of published weights (`sam2nb.weights.update`) is completed with them.
     Raises FileNotFoundError, and ValueError for a file that is not a checkpoint, which says what it is instead.
     """
     path = _file_in(Path(path))
@@ -115,7 +117,17 @@ def read_state_file(path: str | Path) -> StateFile:
         raise ValueError(f"{path} is not a checkpoint: {_describe(head)}")
     if is_hugging_face(state):
         state = to_official(state)
+    if UPDATE_OF in metadata:
+        state = apply_update(state, _published(metadata[UPDATE_OF], path))
     return StateFile(path, state, metadata)
+
+
+def _published(name: str, path: Path) -> dict[str, Tensor]:
+    """The published weights that a file builds on; FileNotFoundError that says how to get them."""
+    file = file_on_disk(name)
+    if file is None:
+        raise FileNotFoundError(f"{path.name} builds on {name}, which is not on disk: python -m sam2nb download {name}")
+    return read_state_file(file).state
 
 
 def _file_in(path: Path) -> Path:

@@ -57,6 +57,7 @@ class Checkpoint:
     name: the stem of the file, and the name that `load_model` takes. config: the name that `build_sam2` takes.
     parameters: number of parameters, video included.
     url and hugging_face: where it is published; None for our own.
+    base: the published checkpoint that its file builds on (`sam2nb.weights.update`), or None.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Checkpoint:
     hugging_face: str | None
     published: Published | None
     licence: str = "Apache-2.0"
+    base: str | None = None
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -95,7 +97,7 @@ def _meta(generation: str, size: str, parameters: int, *numbers: float) -> Check
     )
 
 
-# Best first (J&F on SA-V test; our nano is last): the order in which load_model("auto") looks on disk.
+# Best first (J&F on SA-V test; our own are last): the order in which load_model("auto") looks on disk.
 CHECKPOINTS: dict[str, Checkpoint] = {
     checkpoint.name: checkpoint
     for checkpoint in (
@@ -107,6 +109,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         _meta("2.0", "tiny", 38_945_986, 91.5, 75.0, 70.9, 75.3),
         _meta("2.0", "small", 46_043_842, 85.6, 74.9, 71.5, 76.4),
         _meta("2.0", "base_plus", 80_833_666, 64.8, 74.7, 72.8, 75.8),
+        Checkpoint("sam2nb_tiny", "sam2nb_tiny", "2.1", "tiny", 34_950_850, None, None, None, base="sam2_hiera_tiny"),
         Checkpoint("sam2nb_nano", "sam2nb_nano", "2.1", "nano", 10_538_818, None, None, None),
     )
 }
@@ -188,4 +191,10 @@ def hub_cache_file(checkpoint: Checkpoint) -> Path | None:
 
 def best_on_disk(*, video: bool = False) -> Checkpoint | None:
     """The best checkpoint that needs no download, or None. video: only weights with learned memory."""
-    return next((c for c in CHECKPOINTS.values() if file_on_disk(c.name, video=video)), None)
+    return next((c for c in CHECKPOINTS.values() if is_on_disk(c, video=video)), None)
+
+
+def is_on_disk(checkpoint: Checkpoint, *, video: bool = False) -> bool:
+    """Whether a checkpoint can be loaded without a download, the one it builds on included."""
+    has_base = checkpoint.base is None or file_on_disk(checkpoint.base) is not None
+    return has_base and file_on_disk(checkpoint.name, video=video) is not None

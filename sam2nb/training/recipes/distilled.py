@@ -1,4 +1,4 @@
-"""The recipe of distilled models: sam2nb_tiny, and nano once more, from scenes composed on the training device.
+"""The recipe of distilled models: sam2nb_tiny, and nano once more.
 
 First the image path imitates a teacher that sees the same crops larger, then the memory learns from clips while crops
 go on in between. `configs/train/tiny.yaml` and `nano_distilled.yaml` hold every number; the command is
