@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -38,15 +39,16 @@ def train(
     ] = None,
     device: DeviceOption = None,
 ) -> None:
-    """Train from scratch; an interrupted run resumes where it stopped."""
-    from sam2nb.training.recipes import nano
+    """Train from scratch, or distil (tiny, nano_distilled); an interrupted run resumes where it stopped."""
+    from sam2nb.training.recipes import distilled, nano
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = nano.read_recipe(recipe, tuple(overrides or ()))
+    is_distilled = settings.get("recipe") == "distilled"
     if prepare:
-        nano.prepare(settings, limit=photos)
+        (nano.prepare_cutouts if is_distilled else partial(nano.prepare, limit=photos))(settings)
         return
-    typer.echo(nano.run(settings, stop_after=steps, device=device))
+    typer.echo((distilled if is_distilled else nano).run(settings, stop_after=steps, device=device))
 
 
 def finetune(

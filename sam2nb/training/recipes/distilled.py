@@ -30,7 +30,10 @@ from sam2nb.training.low_rank import add_low_rank_updates, merge_low_rank_update
 from sam2nb.training.phase import Phase
 from sam2nb.training.recipes.nano import inherit, is_held_out, list_photos
 from sam2nb.training.recipes.warm_start import warm_start_memory
-from sam2nb.weights.checkpoint import save_checkpoint
+from sam2nb.weights.compact import compact
+from sam2nb.weights.download import download
+from sam2nb.weights.files import read_state_file, write_state_file
+from sam2nb.weights.update import UPDATE_OF, make_update
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ SPREAD_CROPS = 8  # crops over which the spread of the teacher's features is mea
 
 
 def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str | None = None) -> Path:
-    """Train; returns the checkpoint written at the end, with the averaged weights in float32.
+    """Train; returns the checkpoint written at the end, with the averaged weights.
 
     stop_after: end after this many steps; the same call continues the run. device: as for `train`.
     """
@@ -69,12 +72,12 @@ def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str
         make_batch,
         folder,
         RunOptions(**options),
-        validate=lambda model, *_: save_plain(model, folder),
+        validate=lambda model, *_: save_small(model, folder, recipe),
         begin_phase=begin_phase,
         stop_after=stop_after,
         device=device,
     )
-    return save_plain(average.model, folder)
+    return save_small(average.model, folder, recipe)
 
 
 def training_photos(recipe: Mapping[str, Any]) -> list[Path]:
@@ -152,8 +155,12 @@ def warm_start(model: SAM2, phase: Phase, stock: Stock, recipe: Mapping[str, Any
     model.to(device)
 
 
-def save_plain(model: SAM2, folder: Path) -> Path:
-    """Write the weights in float32 with their low-rank updates merged, `folder/model.safetensors`."""
-    plain = copy.deepcopy(model).cpu()
-    merge_low_rank_updates(plain)
-    return save_checkpoint(plain, folder / "model.safetensors")
+def save_small(model: SAM2, folder: Path, recipe: Mapping[str, Any]) -> Path:
+    """Write the weights as a small checkpoint, `folder/model.safetensors`: an update, if the trunk is corrected."""
+    merged = copy.deepcopy(model).cpu()
+    merge_low_rank_updates(merged)
+    state, notes = merged.state_dict(), {"config": recipe["model"]}
+    if recipe["low_rank"]:
+        base = read_state_file(download(recipe["teacher"])).state
+        state, notes = make_update(state, base, recipe["low_rank"]), notes | {UPDATE_OF: recipe["teacher"]}
+    return write_state_file(folder / "model.safetensors", compact(state), notes)

@@ -6,7 +6,6 @@ is `python -m sam2nb train`.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import logging
 import random
@@ -35,7 +34,8 @@ from sam2nb.training.recipes.warm_start import warm_start_memory
 from sam2nb.training.run_log import RunLog
 from sam2nb.training.step import TrainingStep
 from sam2nb.training.validate import validate
-from sam2nb.weights.checkpoint import save_checkpoint
+from sam2nb.weights.compact import compact
+from sam2nb.weights.files import write_state_file
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +47,6 @@ CUTOUT_SHARES = {  # how often a source's cut-outs are chosen; photographic ones
 }
 OTHER_SHARE = 0.1  # of a source that the table does not name
 INHERITED = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
-FLOAT8_PARTS = ("sam_mask_decoder.", "memory_attention.", "memory_encoder.")
-FLOAT8_MIN_VALUES = 2**14  # smaller matrices stay in half precision
 NECK = "image_encoder.neck.convs."
 SCALE_PHOTOS = 48  # enough to estimate the spread of the teacher's features
 
@@ -70,16 +68,22 @@ def prepare(recipe: Mapping[str, Any], *, limit: int | None = None) -> None:
 
     Whatever is there already is kept, so an interrupted preparation continues. limit: label this many photographs only.
     """
+    prepare_cutouts(recipe)
     raw, data = Path(recipe["raw"]), Path(recipe["data"])
-    fetch_sources(raw)
-    if not (data / "cutouts" / "weights.npy").exists():
-        found = [(path, CUTOUT_SHARES.get(source.name, OTHER_SHARE)) for path, source in list_files(raw, "cutouts")]
-        logger.info("%d cut-outs", collect_cutouts(found, data / "cutouts"))
     if not (data / "textures.npy").exists():
         paths = [path for path, _ in list_files(raw, "textures")]
         logger.info("%d textures", collect_textures(paths[::2], data / "textures.npy"))
     teacher = load_model(recipe["teacher"], image_size=TEACHER_SIDE)
     label_photos(teacher, list_photos(recipe)[:limit], data / "photos", views=recipe["views"])
+
+
+def prepare_cutouts(recipe: Mapping[str, Any]) -> None:
+    """Fetch the sources and collect the cut-outs, as far as they are not there already."""
+    raw, data = Path(recipe["raw"]), Path(recipe["data"])
+    fetch_sources(raw)
+    if not (data / "cutouts" / "weights.npy").exists():
+        found = [(path, CUTOUT_SHARES.get(source.name, OTHER_SHARE)) for path, source in list_files(raw, "cutouts")]
+        logger.info("%d cut-outs", collect_cutouts(found, data / "cutouts"))
 
 
 def list_photos(recipe: Mapping[str, Any]) -> list[Path]:
@@ -214,14 +218,6 @@ def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str
 
 
 def save_compact(model: nn.Module, folder: Path) -> Path:
-    """Write the weights as a small checkpoint, `folder/model.safetensors`, under official names.
-
-    In float16, and in float8 the large matrices of mask decoder and memory, whose values tolerate it.
-    """
-    small = copy.deepcopy(model)
-    with torch.no_grad():
-        for name, parameter in small.named_parameters():
-            is_large_matrix = parameter.ndim >= 2 and parameter.numel() >= FLOAT8_MIN_VALUES
-            in_float8 = name.startswith(FLOAT8_PARTS) and is_large_matrix
-            parameter.data = parameter.data.to(torch.float8_e4m3fn if in_float8 else torch.float16)
-    return save_checkpoint(small, folder / "model.safetensors")
+    """Write the weights as a small checkpoint, `folder/model.safetensors`, under official names."""
+    notes = {"config": model.config_name} if model.config_name else {}
+    return write_state_file(folder / "model.safetensors", compact(model.state_dict()), notes)
