@@ -116,13 +116,11 @@ class TrackRequest:
 
     def _read_labels(self, session: VideoSession) -> dict[ObjectId, FramePrompt]:
         import numpy as np
-        from PIL import Image
 
+        from sam2nb.media.images import read_label_map
         from sam2nb.predict.video.prompts import read_mask
 
-        labels = np.asarray(Image.open(self.mask))
-        if labels.ndim != 2:
-            raise ValueError(f"--mask must be a label map (grey or palette), {self.mask.name} is in colour")
+        labels = read_label_map(self.mask)
         return {int(value): read_mask(session, labels == value) for value in np.unique(labels[labels > 0])}
 
 
