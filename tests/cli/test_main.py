@@ -19,6 +19,7 @@ COMMANDS = [
     "segment",
     "auto",
     "track",
+    "like",
     "evaluate",
     "benchmark",
     "fetch",
@@ -39,7 +40,7 @@ def test_every_command_explains_its_options(command):
     assert result.exit_code == 0 and "--help" in result.output
 
 
-@pytest.mark.parametrize("command", ["segment", "auto", "track"])
+@pytest.mark.parametrize("command", ["segment", "auto", "track", "like"])
 def test_the_example_in_the_help_runs_twice(command, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     help_text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from sam2nb.predict.detections import class_names, usable_detections
 from sam2nb.predict.video.prompts import read_points
-from sam2nb.predict.video.session import ObjectId, VideoSession
+from sam2nb.predict.video.session import FramePrompt, ObjectId, VideoSession
 from sam2nb.predict.video.tracker import Tracker
 
 if TYPE_CHECKING:
     import supervision as sv
 
 
-def prompt_detections(tracker: Tracker, session: VideoSession, frame: int, detections: sv.Detections) -> list[ObjectId]:
-    """Prompt an object for each detection, see `SAM2VideoPredictor.add_detections`. -> the ids of the objects"""
+class NamedPrompt(NamedTuple):
+    """The box of a detection as a prompt, and its class name, if it has one."""
+
+    prompt: FramePrompt
+    name: str | None
+
+
+def prompt_detections(tracker: Tracker, session: VideoSession, frame: int, detections: sv.Detections) -> None:
+    """Prompt an object for each detection, see `SAM2VideoPredictor.add_detections`."""
     session.check_frame(frame)
-    kept, boxes = usable_detections(detections, session.size_hw)
-    ids = object_ids(kept.tracker_id, len(boxes), session.objects)
-    prompts = [read_points(session, None, None, box, normalize_coords=True) for box in boxes]
-    for obj_id, prompt, name in zip(ids, prompts, class_names(kept), strict=True):
+    for obj_id, (prompt, name) in read_detections(session, detections, session.objects).items():
         tracker.prompt(session, frame, obj_id, prompt)
         session.objects[obj_id].name = name or session.objects[obj_id].name
-    return ids
+
+
+def read_detections(
+    session: VideoSession, detections: sv.Detections, known: Collection[ObjectId] = ()
+) -> dict[ObjectId, NamedPrompt]:
+    """The prompt for the object of each detection.
+
+    known: ids that only a detection with that tracker id may have. Raises what `add_detections` raises.
+    """
+    kept, boxes = usable_detections(detections, session.size_hw)
+    ids = object_ids(kept.tracker_id, len(boxes), known)
+    prompts = [read_points(session, None, None, box, normalize_coords=True) for box in boxes]
+    return dict(zip(ids, map(NamedPrompt, prompts, class_names(kept)), strict=True))
 
 
 def object_ids(tracker_ids: np.ndarray | None, count: int, known: Collection[ObjectId]) -> list[int]:

@@ -76,7 +76,7 @@ def segment_like(
     `images` is a single array; while iterating, what `to_rgb_uint8` raises.
     """
     source = ReferenceAndImage(to_rgb_uint8(reference))
-    objects = _read_objects(mask, source.size_hw)
+    objects = read_objects(mask, source.size_hw)
     unknown = [obj_id for obj_id in names or {} if obj_id not in objects]
     if unknown:
         raise ValueError(f"names has an entry for {unknown[0]!r}, the mask shows {', '.join(map(str, objects))}")
@@ -122,7 +122,7 @@ def _iterable_of(images: Iterable[ImageLike] | str | Path) -> Iterable[ImageLike
     return images
 
 
-def _read_objects(mask: ArrayLike | str | Path, size_hw: tuple[int, int]) -> dict[int, np.ndarray]:
+def read_objects(mask: ArrayLike | str | Path, size_hw: tuple[int, int]) -> dict[int, np.ndarray]:
     """The mask of each object, by its value in the label map; a mask with a single value above 0 is object 1."""
     if isinstance(mask, (str, Path)):
         labels = read_label_map(mask)
