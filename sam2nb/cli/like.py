@@ -46,7 +46,7 @@ def like(
     """Find the objects of a reference image in other images: NAME_mask.png for each, and coco.json for all.
 
     python -m sam2nb like data/sample/clips/fluent_00/frames/00000.jpg data/sample/clips/fluent_00/masks/00000.png
-    data/sample/clips/fluent_00/frames/00012.jpg data/sample/clips/fluent_00/frames/00023.jpg --overlay --out build/like
+    data/sample/clips/fluent_00/frames/00012.jpg --overlay --out build/like
     """
     request = LikeRequest(reference, mask, tuple(_expand(images)), parse_names(names))
     request.check(out)

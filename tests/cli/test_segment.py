@@ -11,6 +11,7 @@ from sam2nb.build import build_sam2
 from sam2nb.cli import app
 from sam2nb.cli.prompts import TextPrompts
 from sam2nb.cli.segment import SegmentFiles, SegmentRequest, label_map, segment_image
+from sam2nb.export.masks import load_coco
 from sam2nb.resources import resource_dir
 
 PHOTO = resource_dir("data") / "photos" / "coffee.jpg"
@@ -79,6 +80,58 @@ def test_the_command_names_the_option_that_is_wrong():
     result = CliRunner().invoke(app, ["segment", str(PHOTO), "--click", "a,b", "--out", "mask.png"])
     assert result.exit_code != 0 and "click" in str(result.exception)
     assert "--overlay" in CliRunner().invoke(app, ["segment", "--help"], env={"COLUMNS": "200"}).output
+
+
+BOXES = "x_min,y_min,x_max,y_max,class_name,confidence\n174,18,408,308,cup,0.9\n326,66,425,327,spoon,0.7\n"
+
+
+@pytest.fixture
+def command(monkeypatch):
+    model = build_sam2("sam2_hiera_t", device="cpu", hydra_overrides_extra=["++model.image_size=64"])
+    monkeypatch.setattr("sam2nb.cli.segment.load_chosen_model", lambda *_: model)
+    return lambda *words: CliRunner().invoke(app, ["segment", str(PHOTO), *map(str, words)])
+
+
+def test_boxes_of_a_detector_become_masks_with_their_classes(command, tmp_path):
+    (tmp_path / "boxes.csv").write_text(BOXES)
+    targets = ["--out", tmp_path / "a.png", "--overlay", tmp_path / "a.jpg", "--coco", tmp_path / "a.json"]
+    done = command("--boxes", tmp_path / "boxes.csv", *targets)
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "mask 1 (cup): score" in done.output and "mask 2 (spoon): score" in done.output
+    records, size_hw = load_coco(tmp_path / "a.json")
+    assert size_hw == (400, 600) and [record["class_name"] for record in records] == ["cup", "spoon"]
+    assert [record["confidence"] for record in records] == pytest.approx([0.9, 0.7])
+    by_box = command("--box", "174,18,408,308", "--box", "326,66,425,327", "--names", "cup,spoon", *targets)
+    assert by_box.output == done.output
+    same = [record["segmentation"] for record in load_coco(tmp_path / "a.json")[0]]
+    assert same == [record["segmentation"] for record in records]
+
+
+def test_boxes_outside_the_image_give_an_empty_map(command, tmp_path):
+    (tmp_path / "boxes.csv").write_text("x1,y1,x2,y2\n900,900,950,950\n")
+    done = command("--boxes", tmp_path / "boxes.csv", "--out", tmp_path / "a.png", "--coco", tmp_path / "a.json")
+    assert done.exit_code == 0 and "no box on the image" in done.output
+    assert not np.asarray(Image.open(tmp_path / "a.png")).any() and load_coco(tmp_path / "a.json")[0] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--boxes", "boxes.csv", "--click", "1,2"), "cannot be combined with other prompts"),
+        (("--boxes", "boxes.csv", "--names", "cup,spoon"), "--names cannot be combined with --boxes"),
+        (("--boxes", "boxes.csv", "--all"), "--all is for a single --click"),
+        (("--boxes", "gone.csv"), "no file 'gone.csv'"),
+        (("--click", "1,2", "--names", "cup,spoon"), "got 2 for 1"),
+        (("--click", "1,2", "--names", "cup,,"), "names separated by commas"),
+        (("--click", "1,2", "--coco", "a.txt"), "must end in .json"),
+    ],
+)
+def test_boxes_and_names_that_make_no_sense_are_refused(command, words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "boxes.csv").write_text(BOXES)
+    done = command(*words, "--out", "mask.png")
+    assert done.exit_code != 0 and message in str(done.exception)
+    assert not (tmp_path / "mask.png").exists()
 
 
 @pytest.mark.slow
