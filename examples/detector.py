@@ -20,7 +20,7 @@ image = np.array(Image.open(ROOT / "data/photos/coins.jpg").convert("L"))
 
 
 def detect(grey: np.ndarray) -> sv.Detections:
-    """A stand-in, which takes bright blobs for coins. With a real one: sv.Detections.from_ultralytics(model(image)[0])."""
+    """A stand-in: bright blobs are coins. With a real detector: `sv.Detections.from_ultralytics(model(image)[0])`."""
     blurred = cv2.GaussianBlur(grey, (0, 0), 3)
     bright = cv2.adaptiveThreshold(blurred, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, 101, -8)
     x, y, width, height, area = cv2.connectedComponentsWithStats(bright)[2][1:].T  # 0 is the background

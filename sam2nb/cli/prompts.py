@@ -1,4 +1,4 @@
-"""Clicks, boxes and names as text: the meaning of --click, --exclude, --box and --names; and files of boxes."""
+"""Prompts of the command line: the meaning of --click, --exclude, --box, --boxes and --names."""
 
 from __future__ import annotations
 

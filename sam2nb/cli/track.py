@@ -65,26 +65,18 @@ def track(
 ) -> None:
     """Track objects through a video: prompts on one frame, masks on all; or everything in it, without prompts.
 
-    With --session the work is saved on the way; the same command with --resume goes on where it was stopped:
+    With --session the work is saved on the way, to go on with --resume. Names go into every file:
 
-    python -m sam2nb track data/clips/big_buck_bunny.mp4 --box 270,90,430,330 --rle build/a.json --session build/a
+    python -m sam2nb track data/clips/big_buck_bunny.mp4 --click 350,200 --names bunny --masks build/m --session build/a
 
     python -m sam2nb track data/clips/big_buck_bunny.mp4 --everything --rle build/tracks.json
-
-    Names go into every file, as the categories of the .json and into names.json in the folder of masks:
-
-    python -m sam2nb track data/clips/big_buck_bunny.mp4 --box 270,90,430,330 --names bunny --masks build/masks
     """
-    file = SessionFile(session, resume)
-    prompts, named = TextPrompts.parse(click, exclude, box), parse_names(names)
-    found = read_boxes(boxes, video, prompted=prompts != TextPrompts() or mask is not None, names=named)
-    request = TrackRequest(video, prompts, mask, frame, both_ways, found, named)
+    file, outputs = SessionFile(session, resume), TrackOutputs(out, masks, rle, fps)
+    request = _request(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways, boxes, names)
     all_of_it = EverythingRequest(video, everything, every, max_objects)
-    outputs = TrackOutputs(out, masks, rle, fps)
     request.check(outputs, file, all_of_it)
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    for line in _track(request, all_of_it, sam2, outputs, memory, file):
-        typer.echo(line)
+    _run(request, all_of_it, sam2, outputs, memory, file)
 
 
 @dataclass(frozen=True)
@@ -159,10 +151,19 @@ class TrackRequest:
         return {int(value): read_mask(session, labels == value) for value in np.unique(labels[labels > 0])}
 
 
-def _track(request, all_of_it, model, outputs, memory, file) -> Iterator[str]:
+def _request(video, prompts, mask, frame, both_ways, boxes, names) -> TrackRequest:
+    named = parse_names(names)
+    found = read_boxes(boxes, video, prompted=prompts != TextPrompts() or mask is not None, names=named)
+    return TrackRequest(video, prompts, mask, frame, both_ways, found, named)
+
+
+def _run(request, all_of_it, model, outputs, memory, file) -> None:
     if all_of_it.everything:
-        return all_of_it.track(model, outputs, memory)
-    return track_video(request, model, outputs, memory, file)
+        lines = all_of_it.track(model, outputs, memory)
+    else:
+        lines = track_video(request, model, outputs, memory, file)
+    for line in lines:
+        typer.echo(line)
 
 
 def track_video(

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 CLASS_NAME = "class_name"  # the entry of `data` in which supervision keeps them
 PREDICTED_IOU = "predicted_iou"  # the entry for the scores of masks
-BOXES_AT_ONCE = 64  # in one batch of the decoder; masks at the size of the image take their memory
+BOXES_AT_ONCE = 64  # in one batch of the decoder
+PIXELS_AT_ONCE = (
+    100_000_000  # of its masks at the size of the image, four bytes each: large images have smaller batches
+)
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +76,9 @@ def segment_detections(
     kept, boxes = usable_detections(detections, size_hw)
     masks = np.zeros((len(boxes), *size_hw), dtype=bool)
     scores = np.zeros(len(boxes), dtype=np.float32)
-    for start in range(0, len(boxes), BOXES_AT_ONCE):
-        rows = slice(start, start + BOXES_AT_ONCE)
+    batch = max(1, min(BOXES_AT_ONCE, PIXELS_AT_ONCE // (size_hw[0] * size_hw[1])))
+    for start in range(0, len(boxes), batch):
+        rows = slice(start, start + batch)
         found, quality, _ = predict(boxes[rows])
         masks[rows] = found.reshape(-1, *size_hw)
         scores[rows] = quality.reshape(-1)

@@ -159,7 +159,7 @@ class SAM2ImagePredictor:
         """The detections of another model on the image that is set, with a mask for each of their boxes.
 
         detections: supervision.Detections, for example `sv.Detections.from_ultralytics(result)`; boxes in pixels. The
-        boxes go through the decoder as one batch (of up to 64).
+        boxes go through the decoder as one batch (of up to 64; fewer for images above 1.5 megapixels).
 
         Returns them with `mask` (N, H, W) bool and data["predicted_iou"] (N,) float32; all else is kept, classes,
         confidence and tracker ids too. Boxes are cut off at the edges of the image; detections with NaN, without an

@@ -7,7 +7,7 @@ import pytest
 import supervision as sv
 
 from sam2nb import SAM2ImagePredictor
-from sam2nb.predict.detections import BOXES_AT_ONCE, class_names, usable_detections
+from sam2nb.predict.detections import BOXES_AT_ONCE, PIXELS_AT_ONCE, class_names, usable_detections
 
 BOXES = [[10, 5, 60, 40], [70, 20, 130, 80], [-4, 50, 30, 95]]
 
@@ -45,7 +45,9 @@ def test_each_detection_gets_the_mask_of_its_box_and_keeps_all_else(predictor, n
     assert after.data["class_name"].tolist() == ["cat", "dog", "cat"] and after.data["area"].tolist() == [0, 1, 2]
 
 
-def test_more_detections_than_a_batch_holds_give_the_same_masks(predictor):
+@pytest.mark.parametrize("pixels", [PIXELS_AT_ONCE, 5 * 90 * 140, 1])
+def test_more_detections_than_a_batch_holds_give_the_same_masks(predictor, pixels, monkeypatch):
+    monkeypatch.setattr("sam2nb.predict.detections.PIXELS_AT_ONCE", pixels)
     many = [[x, y, x + 20, y + 15] for x in range(0, 120, 12) for y in range(0, 70, 10)]
     assert len(many) > BOXES_AT_ONCE
     all_of_them = predictor.predict_detections(detections(many))

@@ -1,4 +1,4 @@
-"""Segment in other images what a mask shows in a reference image: the images as a video of two frames each.
+"""Segment in other images what a mask shows in a reference image: each as a video of two frames.
 
     for index, obj_ids, masks in segment_like("cat.jpg", mask, ["a.jpg", "b.jpg"]):
         ...
