@@ -25,6 +25,9 @@ _HOMES = {
     "SAM2VideoPredictor": "sam2nb.predict.video.predictor",
     "track_everything": "sam2nb.predict.video.everything",
     "EverythingStream": "sam2nb.predict.video.everything",
+    "segment_like": "sam2nb.predict.video.like",
+    "segment_volume": "sam2nb.predict.video.volume",
+    "VolumeSlices": "sam2nb.media.volume",
     "load_checkpoint": "sam2nb.weights.checkpoint",
     "save_checkpoint": "sam2nb.weights.checkpoint",
     "download": "sam2nb.weights.download",
@@ -34,12 +37,15 @@ __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from sam2nb.build import build_sam2, load_model
+    from sam2nb.media.volume import VolumeSlices
     from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
     from sam2nb.predict.image import SAM2ImagePredictor
     from sam2nb.predict.video.build import build_sam2_video_predictor
     from sam2nb.predict.video.everything import EverythingStream, track_everything
+    from sam2nb.predict.video.like import segment_like
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
+    from sam2nb.predict.video.volume import segment_volume
     from sam2nb.weights.checkpoint import load_checkpoint, save_checkpoint
     from sam2nb.weights.download import download
     from sam2nb.weights.registry import CHECKPOINTS

@@ -17,6 +17,7 @@ BOX_CORNER_LABELS = (2, 3)  # top left, bottom right
 MASK_STRIDE = 4  # input pixels per pixel of a low-resolution mask
 MASK_LOGIT_CLAMP = 32.0  # as in training: low-resolution logits that go back in as a mask prompt
 NO_OBJECT_LOGIT = -1024.0  # mask logits of an object that is absent from the frame
+UNNAMED = "object"  # the class, in files, of an object without a name
 
 Region = tuple[float, float, float, float]  # part of a frame, x1, y1, x2, y2 in 0..1
 WHOLE_FRAME: Region = (0.0, 0.0, 1.0, 1.0)

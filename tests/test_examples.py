@@ -20,6 +20,7 @@ WRITES = {
     "everything": ("out.jpg",),
     "track": ("out.mp4", "out.json"),
     "track_everything": ("out.mp4", "out.json"),
+    "detector": ("out.jpg", "out.json", "out_tracks.json"),
     "correct": ("out.jpg",),
     "stream": ("out.mp4",),
     "evaluate": ("out.json",),

@@ -26,7 +26,7 @@ WIDTH = 120
 # Folders without an `__init__.py`: those of the project, in the order of the tree, and one of the package.
 FOLDERS = {
     "notebooks": "01_setup … 08_train_and_finetune, to be read in this order; solutions/",
-    "examples": "eleven short scripts to copy",
+    "examples": "twelve short scripts to copy",
     "sam2nb": "the package; an entry imports only from entries above it",
     "configs": "hydra: a generation, a trunk and a short entry file per model; train/",
     "checkpoints": "sam2nb_nano (committed), and what is downloaded",

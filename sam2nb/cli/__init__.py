@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from sam2nb.cli import auto, measure, segment, track, train, weights
+from sam2nb.cli import auto, like, measure, segment, track, train, weights
 
 app = typer.Typer(
     name="sam2nb", no_args_is_help=True, add_completion=False, help="Learn, teach and use Segment Anything 2."
@@ -22,6 +22,7 @@ for command in (
     segment.segment,
     auto.auto,
     track.track,
+    like.like,
     measure.evaluate,
     measure.benchmark,
     train.fetch,

@@ -38,6 +38,13 @@ ExcludeOption = Annotated[
 BoxOption = Annotated[
     list[str] | None, typer.Option("--box", help="x1,y1,x2,y2 around an object; several boxes are several objects.")
 ]
+BoxesOption = Annotated[
+    Path | None,
+    typer.Option("--boxes", help="What a detector found, .csv or .json: x_min,y_min,x_max,y_max,class_name."),
+]
+NamesOption = Annotated[
+    str | None, typer.Option("--names", help="Class names of the objects in their order, such as cat,dog.")
+]
 
 
 def load_chosen_model(model: str, weights: Path | None, device: str | None, dtype: str, image_size: int | None) -> SAM2:

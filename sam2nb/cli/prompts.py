@@ -1,9 +1,14 @@
-"""Clicks and boxes as text: the meaning of --click, --exclude and --box."""
+"""Prompts of the command line: the meaning of --click, --exclude, --box, --boxes and --names."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import supervision as sv
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,37 @@ class TextPrompts:
     def locate_objects(self) -> bool:
         """Whether they show where an object is; --exclude alone does not."""
         return bool(self.clicks or self.boxes)
+
+
+def parse_names(text: str | None) -> tuple[str, ...]:
+    """Read --names: "cat, dog" -> ("cat", "dog"). Raises ValueError for an empty name."""
+    names = () if text is None else tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise ValueError(f"--names must be names separated by commas, got {text!r}")
+    return names
+
+
+def check_names(names: Sequence[str], count: int) -> None:
+    """Raise ValueError unless there are no names or as many as objects."""
+    if names and len(names) != count:
+        raise ValueError(f"--names must have one name per object, got {len(names)} for {count}")
+
+
+def read_boxes(path: Path | None, image: Path, prompted: bool, names: Sequence[str] = ()) -> sv.Detections | None:
+    """Read the file of --boxes, None without one.
+
+    image: what the boxes are on. prompted: whether there are other prompts; names: of --names.
+    Raises ValueError if there are any, and what `load_detections` raises.
+    """
+    if path is None:
+        return None
+    from sam2nb.export.boxes import load_detections
+
+    if prompted:
+        raise ValueError("--boxes cannot be combined with other prompts")
+    if names:
+        raise ValueError("--names cannot be combined with --boxes: the file has a column class_name")
+    return load_detections(path, image.name)
 
 
 def _numbers(option: str, text: str, count: int) -> tuple[float, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from sam2nb.cli.options import (
+    BoxesOption,
     BoxOption,
     CacheOption,
     ClickOption,
@@ -18,15 +19,18 @@ from sam2nb.cli.options import (
     ExcludeOption,
     ImageSizeOption,
     ModelOption,
+    NamesOption,
     WeightsOption,
     load_chosen_model,
 )
-from sam2nb.cli.prompts import TextPrompts
+from sam2nb.cli.prompts import TextPrompts, check_names, parse_names, read_boxes
 
 if TYPE_CHECKING:
+    import supervision as sv
     from numpy.typing import NDArray
 
     from sam2nb.model.sam2 import SAM2
+    from sam2nb.predict.everything.records import Record
     from sam2nb.predict.image import SAM2ImagePredictor
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")  # of files that are written
@@ -39,8 +43,11 @@ def segment(
     click: ClickOption = None,
     exclude: ExcludeOption = None,
     box: BoxOption = None,
+    boxes: BoxesOption = None,
+    names: NamesOption = None,
     out: Annotated[Path | None, typer.Option(help="Mask to write, .png; several objects as values 1, 2, …")] = None,
     overlay: Annotated[Path | None, typer.Option(help="Image with the masks drawn on it, .jpg or .png.")] = None,
+    coco: Annotated[Path | None, typer.Option(help="COCO .json with masks, scores and class names.")] = None,
     all_masks: Annotated[bool, typer.Option("--all", help="Keep all three masks of a single click.")] = False,
     cache: CacheOption = None,
     model: ModelOption = "auto",
@@ -54,41 +61,97 @@ def segment(
     With --cache, more commands about the same image answer at once:
 
     python -m sam2nb segment data/photos/cat.jpg --click 220,120 --overlay build/cat.jpg --cache build/cache
+
+    Boxes and classes of a detector become masks:
+
+    python -m sam2nb segment data/photos/coffee.jpg --boxes data/photos/boxes/coffee.csv --coco build/coffee.json
     """
-    request = SegmentRequest(image, TextPrompts.parse(click, exclude, box), all_masks)
-    request.check(out, overlay)
+    prompts, named = TextPrompts.parse(click, exclude, box), parse_names(names)
+    found = read_boxes(boxes, image, prompted=prompts != TextPrompts(), names=named)
+    request, files = SegmentRequest(image, prompts, all_masks, found, named), SegmentFiles(out, overlay, coco)
+    request.check(files)
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    for line in segment_image(request, sam2, out, overlay, cache):
+    for line in segment_image(request, sam2, files, cache):
         typer.echo(line)
 
 
 @dataclass(frozen=True)
+class SegmentFiles:
+    """The files to write: a mask or label map, an image with the masks drawn on it, a COCO json."""
+
+    out: Path | None = None
+    overlay: Path | None = None
+    coco: Path | None = None
+
+    def check(self) -> None:
+        """Raise ValueError if there is nothing to write, or for a file of the wrong kind."""
+        if (self.out, self.overlay, self.coco) == (None, None, None):
+            raise ValueError("nothing to write: give --out mask.png, --overlay photo.jpg or --coco masks.json")
+        for target in (self.out, self.overlay):
+            if target is not None and target.suffix.lower() not in IMAGE_SUFFIXES:
+                raise ValueError(f"images are written as .png or .jpg, got {target.name!r}")
+        if self.out is not None and self.out.suffix.lower() != ".png":
+            raise ValueError(f"--out must end in .png: JPEG would blur the mask; got {self.out.name!r}")
+        if self.coco is not None and self.coco.suffix.lower() != ".json":
+            raise ValueError(f"--coco must end in .json, got {self.coco.name!r}")
+
+
+class Segmented(NamedTuple):
+    """The masks (N, H, W) bool of an image, best first or in the order of the boxes, and the record of each."""
+
+    masks: NDArray
+    records: list[Record]
+
+
+@dataclass(frozen=True)
 class SegmentRequest:
-    """An image and the prompts on it. all_masks: keep the three masks of a single click, not only the best."""
+    """An image and the prompts on it.
+
+    all_masks: keep the three masks of a single click, not only the best. detections: in place of prompts. names: one
+    per object.
+    """
 
     image: Path
     prompts: TextPrompts
     all_masks: bool = False
+    detections: sv.Detections | None = None
+    names: tuple[str, ...] = ()
 
-    def check(self, out: Path | None = None, overlay: Path | None = None) -> None:
+    @property
+    def box_count(self) -> int:
+        """The number of boxes of either kind."""
+        return len(self.prompts.boxes if self.detections is None else self.detections)
+
+    def check(self, files: SegmentFiles) -> None:
         """Raise ValueError for a request that cannot be carried out, before anything is loaded."""
-        targets = [target for target in (out, overlay) if target is not None]
-        if not targets:
-            raise ValueError("nothing to write: give --out mask.png or --overlay photo.jpg")
-        for target in targets:
-            if target.suffix.lower() not in IMAGE_SUFFIXES:
-                raise ValueError(f"images are written as .png or .jpg, got {target.name!r}")
-        if out is not None and out.suffix.lower() != ".png":
-            raise ValueError(f"--out must end in .png: JPEG would blur the mask; got {out.name!r}")
-        if not self.prompts.locate_objects:
-            raise ValueError("nothing to segment: give --click x,y or --box x1,y1,x2,y2")
-        if self.all_masks and (self.prompts.boxes or len(self.prompts.points) > 1):
+        files.check()
+        if self.detections is None and not self.prompts.locate_objects:
+            raise ValueError("nothing to segment: give --click x,y or --box x1,y1,x2,y2 or --boxes boxes.csv")
+        check_names(self.names, max(len(self.prompts.boxes), 1))
+        if self.all_masks and (self.box_count or len(self.prompts.points) > 1):
             raise ValueError("--all is for a single --click: with more prompts there is one mask per object")
-        if len(self.prompts.boxes) > MAX_LABELS:
-            raise ValueError(f"one label map holds at most {MAX_LABELS} boxes, got {len(self.prompts.boxes)}")
+        if files.out is not None and self.box_count > MAX_LABELS:
+            raise ValueError(f"one label map holds at most {MAX_LABELS} boxes, got {self.box_count}: use --coco")
 
-    def predict(self, predictor: SAM2ImagePredictor) -> tuple[NDArray, NDArray]:
-        """Predict the masks on the predictor's image -> masks (N, H, W) bool, best first, and scores (N,)."""
+    def predict(self, predictor: SAM2ImagePredictor) -> Segmented:
+        """Predict the masks on the predictor's image."""
+        from sam2nb.export.detections import from_detections
+        from sam2nb.masks.rle import rle_from_mask
+        from sam2nb.predict.everything.records import record_of_mask
+
+        if self.detections is not None:
+            found = predictor.predict_detections(self.detections)
+            return Segmented(found.mask, from_detections(found))
+        masks, scores = self._predict_prompts(predictor)
+        names = [{"class_name": name} for name in self.names] or [{}] * len(masks)
+        if len(names) == 1:
+            names *= len(masks)  # the three masks of a click
+        rows = zip(masks, scores, names, strict=True)
+        records = [record_of_mask(rle_from_mask(m), predicted_iou=float(s), **name) for m, s, name in rows]
+        return Segmented(masks, records)
+
+    def _predict_prompts(self, predictor: SAM2ImagePredictor) -> tuple[NDArray, NDArray]:
+        """-> masks (N, H, W) bool, and their scores (N,)"""
         points, boxes = self.prompts.points, self.prompts.boxes
         is_ambiguous = len(points) == 1 and not boxes
         masks, scores, _ = predictor.predict(
@@ -104,27 +167,36 @@ class SegmentRequest:
 
 
 def segment_image(
-    request: SegmentRequest,
-    model: SAM2,
-    out: Path | None = None,
-    overlay: Path | None = None,
-    cache: Path | None = None,
+    request: SegmentRequest, model: SAM2, files: SegmentFiles, cache: Path | None = None
 ) -> Iterator[str]:
     """Predict the masks and write the files; yields the lines to print. cache: see SAM2ImagePredictor."""
+    from sam2nb.export.masks import save_coco
     from sam2nb.media.images import to_rgb_uint8
-    from sam2nb.plotting import draw_masks
     from sam2nb.predict.image import SAM2ImagePredictor
 
     rgb = to_rgb_uint8(request.image)
     predictor = SAM2ImagePredictor(model, cache=cache)
     predictor.set_image(rgb)
-    masks, scores = request.predict(predictor)
-    for number, (mask, score) in enumerate(zip(masks, scores, strict=True), start=1):
-        yield f"mask {number}: score {score:.3f}, {mask.mean():.1%} of the image"
-    if out is not None:
-        yield str(_write(label_map(masks), out))
-    if overlay is not None:
-        yield str(_write(draw_masks(rgb, masks), overlay))
+    masks, records = request.predict(predictor)
+    for number, (mask, record) in enumerate(zip(masks, records, strict=True), start=1):
+        name = f" ({record['class_name']})" if "class_name" in record else ""
+        yield f"mask {number}{name}: score {record['predicted_iou']:.3f}, {mask.mean():.1%} of the image"
+    if not records:
+        yield "no box on the image, no mask"
+    if files.out is not None:
+        yield str(_write(label_map(masks), files.out))
+    if files.overlay is not None:
+        yield str(_write(_overlay(rgb, masks, records), files.overlay))
+    if files.coco is not None:
+        yield str(save_coco(records, files.coco, rgb.shape[:2], request.image.name))
+
+
+def _overlay(rgb: NDArray, masks: NDArray, records: list[Record]) -> NDArray:
+    from sam2nb.masks.rle import as_rle
+    from sam2nb.plotting import draw_masks, draw_names
+
+    boxes = [as_rle(record["segmentation"]).box for record in records]
+    return draw_names(draw_masks(rgb, masks), [record.get("class_name") for record in records], boxes)
 
 
 def label_map(masks: NDArray) -> NDArray:

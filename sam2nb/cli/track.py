@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sam2nb.cli.options import (
+    BoxesOption,
     BoxOption,
     ClickOption,
     DeviceOption,
@@ -18,16 +19,20 @@ from sam2nb.cli.options import (
     ImageSizeOption,
     MemoryOption,
     ModelOption,
+    NamesOption,
     WeightsOption,
     load_chosen_model,
 )
 from sam2nb.cli.outputs import TrackOutputs
-from sam2nb.cli.prompts import TextPrompts
+from sam2nb.cli.prompts import TextPrompts, check_names, parse_names, read_boxes
 from sam2nb.cli.track_everything import EveryOption, EverythingOption, EverythingRequest, MaxObjectsOption
 from sam2nb.cli.track_session import Propagation, ResumeOption, SessionFile, SessionOption, check_prompts
 
 if TYPE_CHECKING:
+    import supervision as sv
+
     from sam2nb.model.sam2 import SAM2
+    from sam2nb.predict.video.detections import NamedPrompt
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
     from sam2nb.predict.video.session import FramePrompt, ObjectId, VideoSession
 
@@ -38,6 +43,8 @@ def track(
     exclude: ExcludeOption = None,
     box: BoxOption = None,
     mask: Annotated[Path | None, typer.Option(help="Label map (.png); each value above 0 is an object.")] = None,
+    boxes: BoxesOption = None,
+    names: NamesOption = None,
     frame: Annotated[int, typer.Option(help="Number of the frame that the prompts are on.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Video to write, .mp4 or .webm.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder for one palette PNG per frame.")] = None,
@@ -58,78 +65,105 @@ def track(
 ) -> None:
     """Track objects through a video: prompts on one frame, masks on all; or everything in it, without prompts.
 
-    With --session the work is saved on the way; the same command with --resume goes on where it was stopped:
+    With --session the work is saved on the way, to go on with --resume. Names go into every file:
 
-    python -m sam2nb track data/clips/big_buck_bunny.mp4 --box 270,90,430,330 --rle build/a.json --session build/a
+    python -m sam2nb track data/clips/big_buck_bunny.mp4 --click 350,200 --names bunny --masks build/m --session build/a
 
     python -m sam2nb track data/clips/big_buck_bunny.mp4 --everything --rle build/tracks.json
     """
-    file = SessionFile(session, resume)
-    request = TrackRequest(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways)
+    file, outputs = SessionFile(session, resume), TrackOutputs(out, masks, rle, fps)
+    request = _request(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways, boxes, names)
     all_of_it = EverythingRequest(video, everything, every, max_objects)
-    outputs = TrackOutputs(out, masks, rle, fps)
     request.check(outputs, file, all_of_it)
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    for line in _track(request, all_of_it, sam2, outputs, memory, file):
-        typer.echo(line)
+    _run(request, all_of_it, sam2, outputs, memory, file)
 
 
 @dataclass(frozen=True)
 class TrackRequest:
-    """A video and the prompts on one of its frames; `mask` is a label map, in which each value is an object."""
+    """A video and the prompts on one of its frames.
+
+    mask: a label map, in which each value is an object. detections: in place of prompts. names: one per object.
+    """
 
     video: Path
     prompts: TextPrompts = TextPrompts()
     mask: Path | None = None
     frame: int = 0
     both_ways: bool = False
+    detections: sv.Detections | None = field(default=None, compare=False)
+    names: tuple[str, ...] = ()
 
     @property
     def has_prompts(self) -> bool:
         """Whether they show where an object is."""
-        return self.prompts.locate_objects or self.mask is not None
+        return self.prompts.locate_objects or self.mask is not None or self.detections is not None
 
     def check(self, outputs: TrackOutputs, file: SessionFile, all_of_it: EverythingRequest) -> None:
         """Raise ValueError for a request that cannot be carried out, before anything is loaded."""
-        all_of_it.check(prompted=self != TrackRequest(self.video), saved=file.path is not None)
+        prompted = self.has_prompts or self != TrackRequest(self.video)
+        all_of_it.check(prompted=prompted, saved=file.path is not None)
         if file.path is None:
             outputs.check()
         if not all_of_it.everything and not self.has_prompts and not file.is_begun:
             raise ValueError(
-                "nothing to track: give --click x,y or --box x1,y1,x2,y2 or --mask labels.png, or --everything"
+                "nothing to track: give --click x,y or --box x1,y1,x2,y2 or --mask labels.png or --boxes boxes.csv, "
+                "or --everything"
             )
+        if self.names and not self.has_prompts:
+            raise ValueError("--names is for the objects of --click, --box or --mask: give them, too")
         if self.mask and self.prompts != TextPrompts():
             raise ValueError("--mask cannot be combined with --click, --exclude or --box")
 
-    def read(self, session: VideoSession) -> dict[ObjectId, FramePrompt]:
-        """The prompts of each object; they are numbered from 1, those of a label map keep their values."""
+    def read(self, session: VideoSession) -> dict[ObjectId, NamedPrompt]:
+        """The prompt and the name of each object; they are numbered from 1, those of a label map keep their values.
+
+        Raises ValueError for another number of names, or a file of boxes without any on the frame.
+        """
+        from sam2nb.predict.video.detections import NamedPrompt, read_detections
         from sam2nb.predict.video.prompts import read_points
 
+        if self.detections is not None:
+            found = read_detections(session, self.detections)
+            if not found:
+                raise ValueError("nothing to track: --boxes has no box on the frame")
+            return found
         if self.mask:
-            return self._read_labels(session)
-        points, labels = self.prompts.points or None, self.prompts.labels or None
-        boxes = self.prompts.boxes or (None,)
-        return {
-            obj_id: read_points(session, points, labels, box, normalize_coords=True)
-            for obj_id, box in enumerate(boxes, start=1)
-        }
+            prompts = self._read_labels(session)
+        else:
+            points, labels = self.prompts.points or None, self.prompts.labels or None
+            boxes = self.prompts.boxes or (None,)
+            prompts = {
+                obj_id: read_points(session, points, labels, box, normalize_coords=True)
+                for obj_id, box in enumerate(boxes, start=1)
+            }
+        check_names(self.names, len(prompts))
+        names = self.names or (None,) * len(prompts)
+        return dict(zip(prompts, map(NamedPrompt, prompts.values(), names), strict=True))
 
     def _read_labels(self, session: VideoSession) -> dict[ObjectId, FramePrompt]:
         import numpy as np
-        from PIL import Image
 
+        from sam2nb.media.images import read_label_map
         from sam2nb.predict.video.prompts import read_mask
 
-        labels = np.asarray(Image.open(self.mask))
-        if labels.ndim != 2:
-            raise ValueError(f"--mask must be a label map (grey or palette), {self.mask.name} is in colour")
+        labels = read_label_map(self.mask)
         return {int(value): read_mask(session, labels == value) for value in np.unique(labels[labels > 0])}
 
 
-def _track(request, all_of_it, model, outputs, memory, file) -> Iterator[str]:
+def _request(video, prompts, mask, frame, both_ways, boxes, names) -> TrackRequest:
+    named = parse_names(names)
+    found = read_boxes(boxes, video, prompted=prompts != TextPrompts() or mask is not None, names=named)
+    return TrackRequest(video, prompts, mask, frame, both_ways, found, named)
+
+
+def _run(request, all_of_it, model, outputs, memory, file) -> None:
     if all_of_it.everything:
-        return all_of_it.track(model, outputs, memory)
-    return track_video(request, model, outputs, memory, file)
+        lines = all_of_it.track(model, outputs, memory)
+    else:
+        lines = track_video(request, model, outputs, memory, file)
+    for line in lines:
+        typer.echo(line)
 
 
 def track_video(
@@ -166,10 +200,15 @@ def open_session(request: TrackRequest, predictor: SAM2VideoPredictor, file: Ses
     """The saved session, if there is one; else a new one with the prompts of the request."""
     if file.is_begun:
         session = predictor.load_session(file.path, request.video)
-        if request.has_prompts:
-            check_prompts(file.path, session, request.frame, request.read(session))
-        return session
-    session = predictor.init_state(request.video)
-    for obj_id, prompt in request.read(session).items():
-        predictor.tracker.prompt(session, request.frame, obj_id, prompt)
+        named = request.read(session) if request.has_prompts else {}
+        if named:
+            prompts = {obj_id: prompt for obj_id, (prompt, _) in named.items()}
+            check_prompts(file.path, session, request.frame, prompts)
+    else:
+        session = predictor.init_state(request.video)
+        named = request.read(session)
+        for obj_id, (prompt, _) in named.items():
+            predictor.tracker.prompt(session, request.frame, obj_id, prompt)
+    for obj_id, (_, name) in named.items():
+        session.objects[obj_id].name = name or session.objects[obj_id].name
     return session

@@ -46,7 +46,8 @@ class EverythingRequest:
             raise ValueError("--everything cannot be saved and resumed: leave out --session")
         if self.everything and prompted:
             raise ValueError(
-                "--everything takes no prompts: leave out --click, --exclude, --box, --mask, --frame and --both-ways"
+                "--everything takes no prompts: leave out --click, --exclude, --box, --boxes, --mask, --names, --frame "
+                "and --both-ways"
             )
         if not self.everything and (self.every or self.max_objects):
             raise ValueError("--every and --max-objects are for --everything: add it, or leave them out")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from sam2nb.evaluation.samples import LabelledImage, LabelledImages, check_size, images_in, read_rgb
+from sam2nb.structures import UNNAMED
 
 
 def is_coco(file: Path) -> bool:
@@ -50,7 +51,7 @@ def open_coco(file: Path, min_area: float) -> LabelledImages:
             mask = _decode(annotation["segmentation"], records[name])
             check_size(mask, image, folder / name)
             if mask.any():
-                pairs.append((mask, category.get(annotation.get("category_id"), "object")))
+                pairs.append((mask, category.get(annotation.get("category_id"), UNNAMED)))
         masks = np.stack([mask for mask, _ in pairs]) if pairs else np.zeros((0, *image.shape[:2]), dtype=bool)
         return LabelledImage(name, image, masks, tuple(label for _, label in pairs))
 

@@ -7,18 +7,20 @@ that have a `close`, or use `contextlib.closing`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import supervision as sv
 from PIL import Image
 
+from sam2nb.export.classes import PALETTE_FILE, ClassNames, write_label_names
 from sam2nb.masks.rle import rle_from_mask
 from sam2nb.media.video import FrameSource
 from sam2nb.media.video_writer import VideoWriter
-from sam2nb.plotting import draw_masks
+from sam2nb.plotting import draw_masks, draw_names
 from sam2nb.predict.video.session import FrameResult, ObjectId
 
 SCORE_DIGITS = 4
@@ -26,7 +28,9 @@ LABELS = range(1, 255)  # of a palette image; 0 is the background, 255 means "un
 
 
 class OverlayWriter:
-    """A video with the masks painted on its frames; the colour of an object never changes.
+    """A video with the masks painted on its frames, and the names of objects that have one.
+
+    The colour of an object never changes.
 
     path: .mp4, .mov, .mkv or .webm. fps: frames per second.
     """
@@ -38,18 +42,28 @@ class OverlayWriter:
     def add(self, rgb: np.ndarray, result: FrameResult) -> None:
         """Append a frame. rgb: (H, W, 3) uint8, the frame that the result belongs to."""
         colors = [self._colors.setdefault(obj_id, len(self._colors)) for obj_id in result.obj_ids]
-        self._video.add(draw_masks(rgb, _inside(result), colors=colors))
+        self._video.add(draw_result(rgb, result, colors))
 
     def close(self) -> None:
         """Finish the file."""
         self._video.close()
 
 
+def draw_result(rgb: np.ndarray, result: FrameResult, colors: Sequence[int] | None = None) -> np.ndarray:
+    """Paint the masks of a result on a copy of its frame, and write the names: -> (H, W, 3) uint8
+
+    colors: one object index per object, by default 0, 1, 2 and so on.
+    """
+    inside = _inside(result)
+    drawn = draw_masks(rgb, inside, colors=colors)
+    return draw_names(drawn, result.names, sv.mask_to_xyxy(inside), colors) if any(result.names) else drawn
+
+
 class PaletteWriter:
     """One palette PNG per frame, as in DAVIS: the value of a pixel is its object, 0 the background.
 
     An integer id from 1 to 254 is its own value if that is free, others get the lowest free one; `labels` maps ids to
-    values. Where objects overlap, the highest logit wins.
+    values. Where objects overlap, the highest logit wins. If objects have names, names.json tells those of the values.
 
     folder: is made if it does not exist.
     """
@@ -58,14 +72,27 @@ class PaletteWriter:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.labels: dict[ObjectId, int] = {}
+        self._names: dict[int, str | None] = {}
 
-    def add(self, result: FrameResult) -> Path:
-        """Write the file of one frame and return its path. Raises ValueError for more than 254 objects."""
-        path = self.folder / f"{result.frame_idx:05d}.png"
+    def add(self, result: FrameResult, name: str | None = None) -> Path:
+        """Write the file of one frame and return its path. Raises ValueError for more than 254 objects.
+
+        name: of the file, without its ending; by default the number of the frame.
+        """
+        path = self.folder / f"{f'{result.frame_idx:05d}' if name is None else name}.png"
         image = Image.fromarray(self._label_map(result), mode="P")
         image.putpalette(davis_palette().reshape(-1).tolist())
         image.save(path)
+        self._note_names(result)
         return path
+
+    def _note_names(self, result: FrameResult) -> None:
+        """Write the file of names whenever there is something new in it."""
+        names = {self._label_of(obj_id): name for obj_id, name in zip(result.obj_ids, result.names, strict=True)}
+        joined = {**self._names, **names}
+        if joined != self._names and any(joined.values()):
+            write_label_names(self.folder / PALETTE_FILE, dict(sorted(joined.items())))
+        self._names = joined
 
     def _label_map(self, result: FrameResult) -> np.ndarray:
         logits = result.masks[:, 0].float().cpu().numpy()
@@ -87,20 +114,26 @@ class PaletteWriter:
 class RleWriter:
     """A COCO file with one annotation per object and frame: run lengths, box, area, and `track_id` for the object.
 
-    Every frame is an image whose id is the frame's number. `score` is the predicted IoU and `presence` the object score
-    of the mask, where the result has them. pycocotools reads the file.
+    The names of objects are the categories; those without one are of the category "object". Every frame is an image
+    whose id is the frame's number. `score` is the predicted IoU and `presence` the object score of the mask, where the
+    result has them. pycocotools reads the file.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
+        self._classes = ClassNames()
 
-    def add(self, result: FrameResult) -> None:
-        """Collect the annotations of one frame; an object that is absent has none."""
+    def add(self, result: FrameResult, file_name: str | None = None) -> None:
+        """Collect the annotations of one frame; an object that is absent has none.
+
+        file_name: of the image, by default the number of the frame.
+        """
         height, width = result.masks.shape[-2:]
         frame = int(result.frame_idx)
-        self._images.append({"id": frame, "file_name": f"{frame:05d}", "height": height, "width": width})
+        self._images.append({"id": frame, "file_name": file_name or f"{frame:05d}", "height": height, "width": width})
+        categories = [self._classes.number(name) + 1 for name in result.names]
         for row, (obj_id, mask) in enumerate(zip(result.obj_ids, _inside(result), strict=True)):
             rle = rle_from_mask(mask)
             if rle.area == 0:
@@ -111,7 +144,7 @@ class RleWriter:
                     "id": len(self._annotations) + 1,
                     "image_id": frame,
                     "track_id": int(obj_id) if isinstance(obj_id, np.integer) else obj_id,
-                    "category_id": 1,
+                    "category_id": categories[row],
                     "segmentation": rle.to_coco(),
                     "area": rle.area,
                     "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1],
@@ -125,7 +158,7 @@ class RleWriter:
         record = {
             "images": self._images,
             "annotations": self._annotations,
-            "categories": [{"id": 1, "name": "object"}],
+            "categories": self._classes.categories(),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(record) + "\n", encoding="utf-8")

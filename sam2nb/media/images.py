@@ -70,6 +70,17 @@ def read_image(path: str | Path) -> Image.Image:
         raise ValueError(f"image {str(path)!r} cannot be read: it is not an image, or is damaged ({error})") from error
 
 
+def read_label_map(path: str | Path) -> np.ndarray:
+    """Read a mask or label map, in which each value above 0 is an object: -> (H, W) bool or integers
+
+    Raises what `read_image` raises, and ValueError for an image in colour.
+    """
+    labels = np.asarray(read_image(path))
+    if labels.ndim != 2:
+        raise ValueError(f"a mask must be a label map (grey or palette), {Path(path).name!r} is in colour")
+    return labels
+
+
 def _from_pil(image: Image.Image) -> np.ndarray:
     if min(image.size) == 0:
         raise ValueError(f"image is empty: {image.width}x{image.height}")

@@ -14,6 +14,7 @@ from sam2nb.plotting.draw import (
     as_rgb,
     color_of,
     draw_masks,
+    draw_names,
     pca_colors,
 )
 from sam2nb.plotting.encode import figure_bytes, jpeg_bytes, notebook_bytes, save_figure, set_caption
@@ -31,6 +32,7 @@ __all__ = [
     "bar_chart",
     "color_of",
     "draw_masks",
+    "draw_names",
     "figure_bytes",
     "jpeg_bytes",
     "notebook_bytes",

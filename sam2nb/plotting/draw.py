@@ -20,6 +20,8 @@ EXCLUDE_COLOR = PALETTE[5]
 BOX_COLOR = PALETTE[6]
 MASK_OPACITY = 0.5
 UINT16_PER_UINT8 = 257  # 65535 / 255
+NAME_HEIGHT = 1 / 32  # of the letters of a name, as a share of the image's longer side
+MIN_NAME_HEIGHT = 10  # pixels
 
 
 def color_of(index: int) -> tuple[int, int, int]:
@@ -54,6 +56,34 @@ def draw_masks(
     if outline:
         scene = sv.PolygonAnnotator(thickness=outline, **style).annotate(scene, detections)
     return np.ascontiguousarray(scene[:, :, ::-1])
+
+
+def draw_names(
+    image: np.ndarray, names: Sequence[str | None], boxes: Any, colors: Sequence[int] | None = None
+) -> np.ndarray:
+    """Write the names of objects on a copy of an image, each in the middle of its box.
+
+    image: HxWx3 uint8. names: None or "" for an object without one. boxes: (N, 4) as x1, y1, x2, y2; an object whose
+    box is empty is left out. colors: one object index per name, as for `draw_masks`. Returns HxWx3 uint8.
+    """
+    corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+    shown = [row for row, name in enumerate(names) if name and (corners[row, 2:] > corners[row, :2]).all()]
+    if not shown:
+        return image.copy()
+    indices = np.arange(len(names)) if colors is None else np.asarray(colors, int)
+    detections = sv.Detections(xyxy=corners[shown], class_id=indices[shown] % len(PALETTE))
+    height = max(MIN_NAME_HEIGHT, round(max(image.shape[:2]) * NAME_HEIGHT))
+    writer = sv.RichLabelAnnotator(
+        color=sv.ColorPalette.from_hex(list(PALETTE)),
+        color_lookup=sv.ColorLookup.CLASS,
+        text_color=sv.Color.BLACK,
+        text_position=sv.Position.CENTER,
+        font_size=height,
+        text_padding=height // 4,
+    )
+    bgr = np.ascontiguousarray(image[:, :, ::-1])  # as supervision expects
+    written = writer.annotate(bgr, detections, [str(names[row]) for row in shown])
+    return np.ascontiguousarray(written[:, :, ::-1])
 
 
 def pca_colors(features: Any, reference: Any | None = None) -> np.ndarray:

@@ -19,6 +19,7 @@ COMMANDS = [
     "segment",
     "auto",
     "track",
+    "like",
     "evaluate",
     "benchmark",
     "fetch",
@@ -49,6 +50,18 @@ def test_the_example_in_the_help_runs_twice(command, tmp_path, monkeypatch):
         result = CliRunner().invoke(app, [*words, *again])
         assert result.exit_code == 0, (result.output, result.exception)
     assert len(list(tmp_path.iterdir())) >= 1
+
+
+@pytest.mark.parametrize(("command", "option"), [("segment", "--boxes"), ("track", "--names")])
+def test_the_example_with_class_names_runs_and_writes_them(command, option, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    help_text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+    example = re.search(rf"python -m sam2nb (.* {option} .* build\S*)", help_text).group(1)
+    words = [*example.replace("build/", f"{tmp_path}/").split(), "--model", "sam2nb_nano", "--image-size", "64"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, (result.output, result.exception)
+    text = "".join(file.read_text() for file in tmp_path.rglob("*.json"))
+    assert ("spoon" if command == "segment" else "bunny") in text
 
 
 def test_the_app_starts_without_torch_numpy_or_matplotlib():

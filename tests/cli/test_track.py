@@ -1,5 +1,7 @@
 """The `track` command: text prompts in, videos, masks and run lengths out."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,11 +68,52 @@ def test_each_box_is_an_object_and_so_is_each_label(command, clip, tmp_path):
         (("--masks", "m", "--box", "1,2,3"), "4 numbers"),
         (("--masks", "m", "--mask", "a.png", "--click", "1,1"), "cannot be combined"),
         (("--masks", "m", "--box", "1,2,3,4", "--box", "1,2,3,4", "--click", "1,1"), "clicks are ambiguous"),
+        (("--masks", "m", "--box", "1,2,3,4", "--boxes", "boxes.csv"), "cannot be combined with other prompts"),
+        (("--masks", "m", "--mask", "a.png", "--boxes", "boxes.csv"), "cannot be combined with other prompts"),
+        (("--masks", "m", "--boxes", "boxes.csv"), "no file 'boxes.csv'"),
+        (("--masks", "m", "--names", "cat"), "nothing to track"),
+        (("--masks", "m", "--names", "cat", "--everything"), "takes no prompts"),
+        (("--masks", "m", "--click", "1,1", "--names", "cat,dog"), "got 2 for 1"),
     ],
 )
 def test_contradicting_options_are_refused_before_anything_is_loaded(command, clip, words, message):
     done = command(clip, *words)
     assert done.exit_code != 0 and message in str(done.exception)
+
+
+def names_in(path):
+    content = json.loads(path.read_text())
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    return {annotation["track_id"]: names[annotation["category_id"]] for annotation in content["annotations"]}
+
+
+def test_names_go_into_the_files_of_masks(command, clip, tmp_path):
+    boxes = "--box", "8,10,28,30", "--box", "30,2,50,20"
+    done = command(clip, *boxes, "--names", "cat, dog", "--masks", tmp_path / "m", "--rle", tmp_path / "a.json")
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert json.loads((tmp_path / "m" / "names.json").read_text()) == {"1": "cat", "2": "dog"}
+    assert names_in(tmp_path / "a.json").items() <= {1: "cat", 2: "dog"}.items()
+
+
+def test_boxes_of_a_detector_are_tracked_and_kept_in_the_session(command, clip, tmp_path):
+    rows = "8,10,28,30,cat,5\n30,2,50,20,dog,\n90,90,99,99,cow,\n"
+    (tmp_path / "boxes.csv").write_text("x1,y1,x2,y2,name,track_id\n" + rows)
+    words = clip, "--boxes", tmp_path / "boxes.csv", "--session", tmp_path / "session", "--masks", tmp_path / "m"
+    done = command(*words)
+    assert "2 objects on 4 of 4 frames" in done.output, (done.output, done.exception)
+    names = {"5": "cat", "6": "dog"}
+    assert json.loads((tmp_path / "m" / "names.json").read_text()) == names
+    for again in (words, (clip, "--session", tmp_path / "session", "--masks", tmp_path / "m")):
+        (tmp_path / "m" / "names.json").unlink()
+        done = command(*again, "--resume")
+        assert done.exit_code == 0, (done.output, done.exception)
+        assert json.loads((tmp_path / "m" / "names.json").read_text()) == names
+
+
+def test_boxes_that_are_not_on_the_frame_are_nothing_to_track(command, clip, tmp_path):
+    (tmp_path / "boxes.csv").write_text("x1,y1,x2,y2\n90,90,99,99\n")
+    done = command(clip, "--boxes", tmp_path / "boxes.csv", "--masks", tmp_path / "m")
+    assert done.exit_code != 0 and "--boxes has no box on the frame" in str(done.exception)
 
 
 def test_a_mask_in_colour_is_no_label_map(clip, tmp_path, model):

@@ -81,3 +81,15 @@ def test_pca_colours_do_not_depend_on_the_signs_of_the_decomposition():
     assert (colors == plotting.pca_colors(torch.tensor(features)[None])).all()
     assert (colors == plotting.pca_colors(features, reference=features)).all()
     assert colors.std(axis=(0, 1)).min() > 20, "every colour channel varies"
+
+
+def test_names_are_written_where_objects_are_and_nowhere_else():
+    grey = np.full((80, 200, 3), 128, np.uint8)
+    written = plotting.draw_names(
+        grey, ["cat", None, "dog"], [[10, 10, 90, 70], [5, 5, 9, 9], [0, 0, 0, 0]], colors=[1, 0, 0]
+    )
+    changed = (written != grey).any(axis=2)
+    assert changed.any() and not changed[:, 95:].any() and (grey == 128).all()
+    orange = plotting.color_of(1)
+    assert (written == orange).all(axis=2).any(), "the background of a name has the colour of its object"
+    assert np.array_equal(plotting.draw_names(grey, [], []), grey)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.pretrained import load_pretrained
 from sam2nb.predict.prompts import ArrayLike
+from sam2nb.predict.video.detections import prompt_detections
 from sam2nb.predict.video.memory import choose_memory
 from sam2nb.predict.video.policies import choose_policy
 from sam2nb.predict.video.prompts import read_mask, read_points
@@ -28,6 +29,9 @@ from sam2nb.predict.video.search import SEARCHES
 from sam2nb.predict.video.session import FrameResult, ObjectId, VideoSession
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream
 from sam2nb.predict.video.tracker import FILL_HOLE_AREA, Tracker
+
+if TYPE_CHECKING:
+    import supervision as sv
 
 log = logging.getLogger(__name__)
 
@@ -193,6 +197,19 @@ class SAM2VideoPredictor:
         Raises ValueError for a mask of another size than the frames (or the square input of the model).
         """
         self.tracker.prompt(inference_state, frame_idx, obj_id, read_mask(inference_state, mask))
+        return self.tracker.result(inference_state, frame_idx)
+
+    def add_detections(self, inference_state: VideoSession, frame_idx: int, detections: sv.Detections) -> FrameResult:
+        """Prompt an object for each detection of another model on a frame, with its box and its class name.
+
+        detections: supervision.Detections, boxes in pixels of the video. A `tracker_id` is the object's id, so that an
+        object can be prompted on several frames; without one it gets the next free number. The class names come out in
+        `FrameResult.names` and in every file; `inference_state.objects[1].name = "cat"` gives one by hand.
+
+        Detections with NaN, without an area or outside the frame are left out, with one warning. Raises TypeError for
+        another class; ValueError for a tracker id that comes twice, or boxes in 0..1. Nothing is changed then.
+        """
+        prompt_detections(self.tracker, inference_state, frame_idx, detections)
         return self.tracker.result(inference_state, frame_idx)
 
     def clear_all_prompts_in_frame(

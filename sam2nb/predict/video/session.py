@@ -36,10 +36,12 @@ class FrameResult(FrameMasks):
     masks: (N, 1, H, W) float32 logits at the video's size, in the order of obj_ids; positive inside.
     quality: (N,) float32, predicted IoU of each mask, 0 to 1. presence: (N,) float32, object scores (logits), positive
     where the object is present. Both are on the CPU, and NaN for an object without a prediction on the frame.
+    names: N class names, None for an object without one.
     """
 
     quality: Tensor
     presence: Tensor
+    names: list[str | None]
 
     def __new__(
         cls,
@@ -48,11 +50,13 @@ class FrameResult(FrameMasks):
         masks: Tensor,
         quality: Sequence[float] | None = None,
         presence: Sequence[float] | None = None,
+        names: Sequence[str | None] | None = None,
     ) -> FrameResult:
         result = super().__new__(cls, frame_idx, obj_ids, masks)
         unknown = [float("nan")] * len(obj_ids)
         result.quality = torch.tensor(unknown if quality is None else quality, dtype=torch.float32)
         result.presence = torch.tensor(unknown if presence is None else presence, dtype=torch.float32)
+        result.names = [None] * len(obj_ids) if names is None else list(names)
         return result
 
 
@@ -111,7 +115,7 @@ class ObjectTrack:
     """One object: its prompts, pending predictions and memories by frame, and where tracking has been.
 
     pending: predictions from prompts, which may still change and become memories when tracking starts.
-    facts: plain numbers about the latest prediction on each frame.
+    facts: plain numbers about the latest prediction on each frame. name: of its class, such as "cat", for exports.
     directions: for each frame that propagation has passed, whether it ran in reverse. A prompt on such a frame is a
     correction, which attends to the memories; a prompt on any other frame is predicted as on a single image.
     """
@@ -121,6 +125,7 @@ class ObjectTrack:
     bank: MemoryBank = field(default_factory=MemoryBank)
     facts: dict[int, Facts] = field(default_factory=dict)
     directions: dict[int, bool] = field(default_factory=dict)
+    name: str | None = None
 
     def prediction_at(self, frame: int) -> ObjectPrediction | Memory | None:
         """The latest prediction on a frame: the pending one, else the memory, else None."""

@@ -7,15 +7,20 @@ object those of its latest prompted frames (see `max_prompted`) and of the last 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.media.video import iterate_frames
 from sam2nb.predict.prompts import ArrayLike
+from sam2nb.predict.video.detections import prompt_detections
 from sam2nb.predict.video.prompts import read_mask, read_points
 from sam2nb.predict.video.session import FramePrompt, FrameResult, ObjectId
 from sam2nb.predict.video.tracker import Tracker
+
+if TYPE_CHECKING:
+    import supervision as sv
 
 MAX_PROMPTED = 8  # frames; hours of clicks must not make every frame slower
 
@@ -126,6 +131,12 @@ class VideoStream:
         """Prompt an object on the current frame by its mask; see `SAM2VideoPredictor.add_new_mask`."""
         self._require_frame()
         return self._prompt(obj_id, read_mask(self.session, mask))
+
+    def add_detections(self, detections: sv.Detections) -> FrameResult:
+        """Prompt an object for each detection on the current frame; see `SAM2VideoPredictor.add_detections`."""
+        self._require_frame()
+        prompt_detections(self._tracker, self.session, self.frame_idx, detections)
+        return self._tracker.result(self.session, self.frame_idx)
 
     def remove_object(self, obj_id: ObjectId) -> list[ObjectId]:
         """Forget an object; ValueError for an unknown one. -> the ids of the others"""

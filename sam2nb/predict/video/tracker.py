@@ -207,6 +207,7 @@ class Tracker:
             separate(joined) if self.non_overlap_masks else joined,
             [float("nan") if known is None else known.quality for known in facts],
             [float("nan") if known is None else known.presence for known in facts],
+            [track.name for track in session.objects.values()],
         )
 
     def _encode(self, session: VideoSession, frame: int, region: Region = WHOLE_FRAME) -> ImageFeatures:
