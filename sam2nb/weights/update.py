@@ -33,13 +33,17 @@ def apply_update(update: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> di
 
 
 def make_update(state: Mapping[str, Tensor], base: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
-    """The update that turns a base into a state: factors of the given rank for corrected linear layers of the trunk."""
+    """The update that turns a base into a state: factors of the given rank for corrected linear layers of the trunk.
+
+    state: in float32; the base may be stored in less.
+    """
     update = {}
     for name, tensor in state.items():
-        if name in base and torch.equal(tensor, base[name]):
+        before = base[name].float() if name in base and base[name].is_floating_point() else base.get(name)
+        if before is not None and torch.equal(tensor, before):
             continue
-        if name in base and ".trunk." in name and name.endswith(".weight") and tensor.ndim == 2:
-            update[name + UP], update[name + DOWN] = factors_of(tensor - base[name], rank)
+        if before is not None and ".trunk." in name and name.endswith(".weight") and tensor.ndim == 2:
+            update[name + UP], update[name + DOWN] = factors_of(tensor - before, rank)
         else:
             update[name] = tensor
     return update
