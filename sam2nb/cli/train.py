@@ -40,15 +40,15 @@ def train(
     device: DeviceOption = None,
 ) -> None:
     """Train from scratch, or distil (tiny, nano_distilled); an interrupted run resumes where it stopped."""
-    from sam2nb.training.recipes import distilled, nano
+    from sam2nb.training.recipes import distilled, judgement, nano
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = nano.read_recipe(recipe, tuple(overrides or ()))
-    is_distilled = settings.get("recipe") == "distilled"
+    chosen = {"distilled": distilled, "judgement": judgement}.get(settings.get("recipe"), nano)
     if prepare:
-        (nano.prepare_cutouts if is_distilled else partial(nano.prepare, limit=photos))(settings)
+        (partial(nano.prepare, limit=photos) if chosen is nano else nano.prepare_cutouts)(settings)
         return
-    typer.echo((distilled if is_distilled else nano).run(settings, stop_after=steps, device=device))
+    typer.echo(chosen.run(settings, stop_after=steps, device=device))
 
 
 def finetune(
