@@ -29,7 +29,7 @@ FOLDERS = {
     "examples": "twelve short scripts to copy",
     "sam2nb": "the package; an entry imports only from entries above it",
     "configs": "hydra: a generation, a trunk and a short entry file per model; train/",
-    "checkpoints": "sam2nb_nano (committed), and what is downloaded",
+    "checkpoints": "sam2nb_nano and sam2nb_tiny (committed), and what is downloaded",
     "data": "photographs, clips, a sample with exact masks, their sources and licences; measurements",
     "tests": "mirrors sam2nb/; parity/ compares with the official package, browser/ clicks on the widget",
     "tools": "what maintainers run: notebooks, badges, figures, this tree",
