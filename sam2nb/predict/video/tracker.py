@@ -20,12 +20,19 @@ from sam2nb.media.video import FrameSource, ModelInputs
 from sam2nb.model.memory_bank import MemoryChoice
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.regions import (
+    boxes_in_region,
+    mask_in_region,
+    masks_to_frame,
+    move_logits,
+    pixels_of,
+    region_around,
+)
 from sam2nb.predict.video.facts import Facts, facts_of
 from sam2nb.predict.video.memory import VideoMemory
 from sam2nb.predict.video.policies import MemoryPolicy, Official, history
 from sam2nb.predict.video.prompts import join_points
-from sam2nb.predict.video.regions import boxes_in_region, mask_in_region, masks_to_frame, move_logits, pixels_of
-from sam2nb.predict.video.search import choose_region, is_better, is_unsure, region_around
+from sam2nb.predict.video.search import choose_region, is_better, is_unsure
 from sam2nb.predict.video.session import (
     FramePrompt,
     FrameResult,
