@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sam2nb.cli.options import (
+    CloserOption,
     DeviceOption,
     DtypeOption,
     ImageSizeOption,
@@ -46,6 +47,7 @@ def evaluate(
     clips: Annotated[Path | None, typer.Option(help="Folder of labelled clips (frames/masks, DAVIS or SA-V).")] = None,
     clicks: Annotated[str, typer.Option(help="Numbers of clicks after which to record the IoU.")] = "1,2,3,5",
     prompt: Annotated[str, typer.Option(help="Prompt at the start of a clip: mask, box or click.")] = "mask",
+    closer: CloserOption = None,
     min_area: Annotated[float, typer.Option(help="Leave out objects of this many pixels or fewer.")] = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = "auto",
@@ -55,27 +57,30 @@ def evaluate(
     """Score a checkpoint on labelled images (IoU by box and clicks) and clips (J&F)."""
     from sam2nb.evaluation.datasets import open_clips, open_images
     from sam2nb.evaluation.protocols import evaluate_images, evaluate_video, save_scores
+    from sam2nb.predict.image import SAM2ImagePredictor
+    from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
     labelled_images = open_images(images, min_area=min_area) if images or not clips else None
     labelled_clips = open_clips(clips) if clips else None
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    conditions = _conditions(sam2, model, weights)
+    conditions = _conditions(sam2, model, weights, closer)
     scores = []
     if labelled_images is not None:
-        score = evaluate_images(sam2, labelled_images, clicks=[int(count) for count in clicks.split(",")])
+        predictor = SAM2ImagePredictor(sam2, closer=closer)
+        score = evaluate_images(predictor, labelled_images, clicks=[int(count) for count in clicks.split(",")])
         _print_image_scores(score, len(labelled_images))
         scores.append(score)
         if json_file:  # before the clips, so that an error there does not lose these scores
             save_scores(json_file, model, conditions, *scores)
     if labelled_clips is not None:
-        score = evaluate_video(sam2, labelled_clips, prompt=prompt)
+        score = evaluate_video(SAM2VideoPredictor(sam2, closer=bool(closer)), labelled_clips, prompt=prompt)
         _print_video_scores(score)
         scores.append(score)
     if json_file:
         save_scores(json_file, model, conditions, *scores)
 
 
-def _conditions(sam2: SAM2, model: str, weights: Path | None) -> dict[str, Any]:
+def _conditions(sam2: SAM2, model: str, weights: Path | None, closer: bool | None) -> dict[str, Any]:
     """The conditions under which scores can be compared, for the JSON file."""
     return {
         "model": model,
@@ -83,13 +88,19 @@ def _conditions(sam2: SAM2, model: str, weights: Path | None) -> dict[str, Any]:
         "image_size": sam2.image_size,
         "dtype": str(sam2.compute_dtype).removeprefix("torch."),
         "device": sam2.device.type,
+        "closer": closer,
     }
 
 
 def _print_image_scores(score: ImageScores, images: int) -> None:
-    means = "  ".join(f"{name} {value:.3f}" for name, value in score.mean().items())
-    typer.echo(f"{score.objects} objects in {images} images, IoU: {means}")
+    typer.echo(f"{score.objects} objects in {images} images, IoU: {_means(score)}")
+    for size, part in score.by_size().items():
+        typer.echo(f"{part.objects:5} {size:6}  {_means(part)}")
     _print_problems(score.problems)
+
+
+def _means(score: ImageScores) -> str:
+    return "  ".join(f"{name} {value:.3f}" for name, value in score.mean().items())
 
 
 def _print_video_scores(score: VideoScores) -> None:

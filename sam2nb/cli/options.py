@@ -25,6 +25,13 @@ ImageSizeOption = Annotated[
 CacheOption = Annotated[
     Path | None, typer.Option("--cache", help="Folder that keeps encoded images, so that none is encoded twice.")
 ]
+CloserOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--closer/--no-closer",
+        help="Answer prompts on small objects again on a crop; default: for images by nano yes, else no.",
+    ),
+]
 MemoryOption = Annotated[
     str | None,
     typer.Option("--memory", help="official (learned) or match (compare features); default: by the weights."),

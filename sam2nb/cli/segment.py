@@ -14,6 +14,7 @@ from sam2nb.cli.options import (
     BoxOption,
     CacheOption,
     ClickOption,
+    CloserOption,
     DeviceOption,
     DtypeOption,
     ExcludeOption,
@@ -49,6 +50,7 @@ def segment(
     overlay: Annotated[Path | None, typer.Option(help="Image with the masks drawn on it, .jpg or .png.")] = None,
     coco: Annotated[Path | None, typer.Option(help="COCO .json with masks, scores and class names.")] = None,
     all_masks: Annotated[bool, typer.Option("--all", help="Keep all three masks of a single click.")] = False,
+    closer: CloserOption = None,
     cache: CacheOption = None,
     model: ModelOption = "auto",
     weights: WeightsOption = None,
@@ -71,7 +73,7 @@ def segment(
     request, files = SegmentRequest(image, prompts, all_masks, found, named), SegmentFiles(out, overlay, coco)
     request.check(files)
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    for line in segment_image(request, sam2, files, cache):
+    for line in segment_image(request, sam2, files, cache, closer):
         typer.echo(line)
 
 
@@ -167,15 +169,19 @@ class SegmentRequest:
 
 
 def segment_image(
-    request: SegmentRequest, model: SAM2, files: SegmentFiles, cache: Path | None = None
+    request: SegmentRequest,
+    model: SAM2,
+    files: SegmentFiles,
+    cache: Path | None = None,
+    closer: bool | None = None,
 ) -> Iterator[str]:
-    """Predict the masks and write the files; yields the lines to print. cache: see SAM2ImagePredictor."""
+    """Predict the masks and write the files; yields the lines to print. cache, closer: see SAM2ImagePredictor."""
     from sam2nb.export.masks import save_coco
     from sam2nb.media.images import to_rgb_uint8
     from sam2nb.predict.image import SAM2ImagePredictor
 
     rgb = to_rgb_uint8(request.image)
-    predictor = SAM2ImagePredictor(model, cache=cache)
+    predictor = SAM2ImagePredictor(model, cache=cache, closer=closer)
     predictor.set_image(rgb)
     masks, records = request.predict(predictor)
     for number, (mask, record) in enumerate(zip(masks, records, strict=True), start=1):

@@ -13,6 +13,7 @@ from sam2nb.cli.options import (
     BoxesOption,
     BoxOption,
     ClickOption,
+    CloserOption,
     DeviceOption,
     DtypeOption,
     ExcludeOption,
@@ -52,6 +53,7 @@ def track(
     both_ways: Annotated[bool, typer.Option("--both-ways", help="Also track back from the prompted frame.")] = False,
     fps: Annotated[float | None, typer.Option(help="Frames per second to write; default: as read, else 25.")] = None,
     memory: MemoryOption = None,
+    closer: CloserOption = None,
     everything: EverythingOption = False,
     every: EveryOption = None,
     max_objects: MaxObjectsOption = None,
@@ -76,7 +78,7 @@ def track(
     all_of_it = EverythingRequest(video, everything, every, max_objects)
     request.check(outputs, file, all_of_it)
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    _run(request, all_of_it, sam2, outputs, memory, file)
+    _run(request, all_of_it, sam2, outputs, memory, file, closer)
 
 
 @dataclass(frozen=True)
@@ -157,11 +159,11 @@ def _request(video, prompts, mask, frame, both_ways, boxes, names) -> TrackReque
     return TrackRequest(video, prompts, mask, frame, both_ways, found, named)
 
 
-def _run(request, all_of_it, model, outputs, memory, file) -> None:
+def _run(request, all_of_it, model, outputs, memory, file, closer) -> None:
     if all_of_it.everything:
         lines = all_of_it.track(model, outputs, memory)
     else:
-        lines = track_video(request, model, outputs, memory, file)
+        lines = track_video(request, model, outputs, memory, file, closer)
     for line in lines:
         typer.echo(line)
 
@@ -172,15 +174,16 @@ def track_video(
     outputs: TrackOutputs,
     memory: str | None = None,
     file: SessionFile | None = None,
+    closer: bool | None = None,
 ) -> Iterator[str]:
     """Track the objects and write the files; yields the lines to print.
 
-    memory: see SAM2VideoPredictor. file: where the session is saved, and from where it goes on.
+    memory, closer: see SAM2VideoPredictor. file: where the session is saved, and from where it goes on.
     """
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
     file = file or SessionFile()
-    predictor = SAM2VideoPredictor(model, memory=memory)
+    predictor = SAM2VideoPredictor(model, memory=memory, closer=bool(closer))
     session = open_session(request, predictor, file)
     propagation = Propagation(predictor, session, file.path)
     if file.is_begun and session.reached() is not None:

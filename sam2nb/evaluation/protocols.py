@@ -34,17 +34,22 @@ from sam2nb.evaluation.samples import LabelledClip, LabelledImages, SampleError
 
 CLICKS = (1, 2, 3, 5)
 PROMPTS = ("mask", "box", "click")
+SIZES, SIZE_LIMITS = ("small", "medium", "large"), (32**2, 96**2)  # pixels; at a limit the smaller size, as in COCO
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class ImageScores:
-    """IoU of every object: with its box, and after k clicks; `problems` names the samples that were left out."""
+    """IoU of every object: with its box, and after k clicks; `problems` names the samples that were left out.
+
+    areas: of the objects, in pixels.
+    """
 
     source: str
     box: list[float] = field(default_factory=list)
     clicks: dict[int, list[float]] = field(default_factory=dict)
+    areas: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -57,6 +62,18 @@ class ImageScores:
         means = {"box": self.box} if self.box or not self.clicks else {}
         means |= {f"clicks_{k}": values for k, values in self.clicks.items()}
         return {name: float(np.mean(values)) if values else float("nan") for name, values in means.items()}
+
+    def by_size(self) -> dict[str, ImageScores]:
+        """The scores of the small, medium and large objects (COCO's sizes), without sizes that no object has."""
+        sizes = np.searchsorted(SIZE_LIMITS, self.areas)
+        parts = {}
+        for size, name in enumerate(SIZES):
+            rows = np.flatnonzero(sizes == size).tolist()
+            clicks = {k: [values[row] for row in rows] for k, values in self.clicks.items()}
+            box = [self.box[row] for row in rows] if self.box else []
+            if rows:
+                parts[name] = ImageScores(self.source, box, clicks, [self.areas[row] for row in rows])
+        return parts
 
 
 @dataclass
@@ -97,6 +114,10 @@ def evaluate_images(
             continue
         predictor.set_image(sample.image)
         for truth in sample.masks:
+            if min(np.ptp(np.nonzero(truth), axis=1), default=0) < 1:
+                _note(scores.problems, f"{name}: an object one pixel wide or high, which no box can show")
+                continue
+            scores.areas.append(int(truth.sum()))
             if box:
                 scores.box.append(box_iou(predictor, truth))
             for k, iou in click_ious(predictor, truth, max(clicks, default=0)).items():

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sam2nb.model.sam2 import SAM2
-from sam2nb.predict.encoding import EncodedImage, encode_images, load_images, save_images
+from sam2nb.predict.encoding import EncodedImage, encode_images, load_images, save_images, with_pixels
 from sam2nb.predict.saving import VERSION, note_model
 from sam2nb.weights.whole_file import PART, remove_leftovers
 
@@ -47,7 +47,7 @@ class EmbeddingCache:
         for index, image in zip(missing, encode_images(model, [images[i] for i in missing]), strict=True):
             found[index] = image
             self._write(files[index], image, model)
-        return found
+        return [with_pixels(image, model, rgb) for image, rgb in zip(found, images, strict=True)]
 
     def file_of(self, rgb: np.ndarray, model: SAM2) -> Path:
         """The file of an image, whether it exists or not."""
@@ -72,7 +72,7 @@ class EmbeddingCache:
         if not self._is_writable:
             return
         try:
-            save_images(file, [image], model)
+            save_images(file, [image], model, pixels=False)
             self._shrink()
         except OSError as error:
             log.warning("the cache %s cannot be written, nothing more is added to it: %s", self.folder, error)

@@ -18,6 +18,7 @@ from sam2nb.masks.regions import IMAGE_MARGIN, clean_masks
 from sam2nb.media.images import ImageLike, masks_to_image, to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.cache import CACHE_BYTES, EmbeddingCache
+from sam2nb.predict.closer import as_mask_input, look_closer, looks_closer
 from sam2nb.predict.detections import segment_detections
 from sam2nb.predict.encoding import EncodedImage, encode_images, load_images, save_images
 from sam2nb.predict.precision import autocast_for
@@ -50,6 +51,7 @@ class SAM2ImagePredictor:
     max_hole_area, max_sprinkle_area: fill holes and drop islands of up to this many image pixels.
     cache: a folder in which encoded images are kept, so that none is encoded twice (see `EmbeddingCache`).
     cache_size: bytes that the folder may take; the images used longest ago are dropped first.
+    closer: what `predict` does unless told otherwise; None for the model's default.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class SAM2ImagePredictor:
         *,
         cache: str | Path | None = None,
         cache_size: int = CACHE_BYTES,
+        closer: bool | None = None,
     ) -> None:
         self.model = model
         self.mask_threshold = mask_threshold
         self.max_hole_area = max_hole_area
         self.max_sprinkle_area = max_sprinkle_area
         self.cache = None if cache is None else EmbeddingCache(cache, cache_size)
+        self.closer = looks_closer(model, closer)
         self.images: list[EncodedImage] = []
 
     @classmethod
@@ -94,16 +98,17 @@ class SAM2ImagePredictor:
         image: array, tensor, PIL image or path, see `to_rgb_uint8`.
         Raises TypeError, ValueError or FileNotFoundError; the image before then stays set.
         """
-        self.images = self._encode([to_rgb_uint8(image)])
+        self.images = self._encode([image])
 
     def set_image_batch(self, image_list: Sequence[ImageLike]) -> None:
         """Encode several images, of any sizes, for `predict_batch`."""
         if isinstance(image_list, (str, bytes)) or not isinstance(image_list, Sequence) or not image_list:
             raise ValueError("image_list must be a list with at least one image")
-        self.images = self._encode([to_rgb_uint8(image) for image in image_list])
+        self.images = self._encode(image_list)
 
-    def _encode(self, images: list[np.ndarray]) -> list[EncodedImage]:
-        return encode_images(self.model, images) if self.cache is None else self.cache.encode(self.model, images)
+    def _encode(self, images: Sequence[ImageLike]) -> list[EncodedImage]:
+        pixels = [np.array(to_rgb_uint8(image)) for image in images]  # copies: crops of them are encoded later
+        return encode_images(self.model, pixels) if self.cache is None else self.cache.encode(self.model, pixels)
 
     def save(self, path: str | Path) -> Path:
         """Write the encoded images that are set to one .safetensors file, and return its path.
@@ -129,6 +134,7 @@ class SAM2ImagePredictor:
         multimask_output: bool = True,
         return_logits: bool = False,
         normalize_coords: bool = True,
+        closer: bool | None = None,
     ) -> ImagePrediction:
         """Masks of the image that is set.
 
@@ -139,6 +145,8 @@ class SAM2ImagePredictor:
         multimask_output: three masks for an ambiguous prompt, or one.
         return_logits: float logits instead of bool masks.
         normalize_coords: False if coordinates are already between 0 and 1.
+        closer: answer again on a crop around an object that is small in the image, see the module `closer`. None does
+            what the predictor was made for, by default the model's choice: only nano looks twice by itself.
 
         Raises RuntimeError before `set_image`, ValueError for prompts that make no sense.
         """
@@ -153,7 +161,7 @@ class SAM2ImagePredictor:
             mask_input=mask_input,
             normalize_coords=normalize_coords,
         )
-        return self._to_image_size(self.predict_prompts(prompts, multimask_output), size_hw, return_logits)
+        return self._answer(prompts, multimask_output, 0, return_logits, closer)
 
     def predict_detections(self, detections: sv.Detections) -> sv.Detections:
         """The detections of another model on the image that is set, with a mask for each of their boxes.
@@ -179,6 +187,7 @@ class SAM2ImagePredictor:
         multimask_output: bool = True,
         return_logits: bool = False,
         normalize_coords: bool = True,
+        closer: bool | None = None,
     ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
         """Masks, scores and logits of every image of `set_image_batch`, as three lists; see `predict`.
 
@@ -203,8 +212,7 @@ class SAM2ImagePredictor:
                 normalize_coords=normalize_coords,
                 **{name: None if batch is None else batch[index] for name, batch in batches.items()},
             )
-            prediction = self.predict_prompts(prompts, multimask_output, index)
-            results.append(self._to_image_size(prediction, image.size_hw, return_logits))
+            results.append(self._answer(prompts, multimask_output, index, return_logits, closer))
         masks, scores, logits = (list(column) for column in zip(*results, strict=True))
         return masks, scores, logits
 
@@ -234,15 +242,39 @@ class SAM2ImagePredictor:
             raise RuntimeError("no image is set: call set_image(image) first")
         return self.images
 
-    def _to_image_size(
-        self, prediction: MaskPrediction, size_hw: tuple[int, int], return_logits: bool
+    def _answer(
+        self, prompts: Prompts, multimask_output: bool, index: int, return_logits: bool, closer: bool | None
     ) -> ImagePrediction:
-        """Upsample, clean and threshold the masks; one object has no object axis."""
-        full = masks_to_image(prediction.logits, size_hw)
+        """Predict, look closer, clean and threshold the masks; one object has no object axis."""
+        looks_twice = self._looks_twice(closer, self.images[index])
+        first = self.predict_prompts(prompts, multimask_output, index)
+        full = masks_to_image(first.logits, self.images[index].size_hw)
+        low, scores = first.logits.clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP), first.iou
+        if looks_twice:
+            full, low, scores = self._look_closer(prompts, multimask_output, self.images[index], first, full)
         full = clean_masks(full, self.max_hole_area, self.max_sprinkle_area, self.mask_threshold, IMAGE_MARGIN)
         masks = full if return_logits else full > self.mask_threshold
-        low = prediction.logits.clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
-        arrays = [tensor.cpu().numpy() for tensor in (masks, prediction.iou, low)]
+        arrays = [tensor.cpu().numpy() for tensor in (masks, scores, low)]
         if len(masks) == 1:
             arrays = [array[0] for array in arrays]
         return ImagePrediction(*arrays)
+
+    def _looks_twice(self, closer: bool | None, image: EncodedImage) -> bool:
+        chosen = self.closer if closer is None else looks_closer(self.model, closer)
+        if chosen and closer and image.parts is None:
+            raise RuntimeError("closer=True needs the image's pixels, which the loaded file lacks: call set_image")
+        return chosen and image.parts is not None
+
+    def _look_closer(
+        self, prompts: Prompts, multimask: bool, image: EncodedImage, first: MaskPrediction, full: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Replace the masks that a second look answers better: -> masks at the image's size, low logits, scores"""
+        low, scores = first.logits.clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP), first.iou.clone()
+        looks = look_closer(self.model, image.parts, prompts, first.logits, first.iou, multimask)
+        for row, look in enumerate(looks):
+            if look is None or not look.kept.any():
+                continue
+            pasted = look.on_image(image.size_hw)[look.kept]
+            full[row, look.kept], scores[row, look.kept] = pasted, look.iou[look.kept]
+            low[row, look.kept] = as_mask_input(pasted, low.shape[-1])
+        return full, low, scores

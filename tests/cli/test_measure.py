@@ -57,7 +57,9 @@ def test_evaluate_scores_what_it_can_names_what_it_cannot_and_writes_json(weight
     assert "1 objects in 2 images" in result.output and "left out: no mask for b.png" in result.output
     record = json.loads(target.read_text())
     assert set(record["images"]["mean"]) == {"box", "clicks_1", "clicks_2"}
-    assert record["conditions"]["image_size"] == SIDE
+    assert record["conditions"]["image_size"] == SIDE and record["conditions"]["closer"] is None
+    assert record["images"]["areas"] == [600] and "1 small   box" in result.output
+    assert run("evaluate", *options, "--images", labelled_images, "--closer").exit_code == 0
 
 
 def test_a_missing_folder_is_named():

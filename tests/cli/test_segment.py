@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from sam2nb.build import build_sam2
+from sam2nb.build import build_sam2, load_model
 from sam2nb.cli import app
 from sam2nb.cli.prompts import TextPrompts
 from sam2nb.cli.segment import SegmentFiles, SegmentRequest, label_map, segment_image
@@ -74,6 +74,15 @@ def test_with_a_cache_a_second_click_encodes_nothing(tmp_path, monkeypatch):
     assert list(segment_image(request, model, files, cache=tmp_path / "cache")) == plain
     monkeypatch.setattr(model, "encode_image", None)
     assert list(segment_image(request, model, files, cache=tmp_path / "cache")) == plain
+
+
+def test_a_second_look_can_be_asked_for(tmp_path):
+    model = load_model("sam2nb_nano", device="cpu", image_size=128)
+    request = a_request(box=["520,250,560,300"])
+    by_default, without, twice = (
+        list(segment_image(request, model, SegmentFiles(tmp_path / "mask.png"), closer=closer)) for closer in (None, False, True)
+    )
+    assert by_default == twice != without
 
 
 def test_the_command_names_the_option_that_is_wrong():

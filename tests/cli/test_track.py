@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from sam2nb import SAM2VideoPredictor
 from sam2nb.cli import app
+from sam2nb.cli.prompts import TextPrompts
 from sam2nb.cli.track import TrackOutputs, TrackRequest, track_video
 from sam2nb.media.video import open_frames
 from tests.predict.video.clips import SIZE_HW, frame, small_model
@@ -46,6 +48,21 @@ def test_the_command_tracks_and_writes_everything(command, clip, tmp_path):
     assert "1 object on 4 of 4 frames" in done.output
     assert len(open_frames(tmp_path / "out.mp4")) == 4
     assert sorted(p.name for p in (tmp_path / "masks").iterdir()) == [f"{i:05d}.png" for i in range(4)]
+
+
+def test_a_second_look_is_passed_to_the_predictor(clip, model, tmp_path, monkeypatch):
+    asked = []
+    original = SAM2VideoPredictor.__init__
+
+    def note(self, *given, **options):
+        asked.append(options["closer"])
+        original(self, *given, **options)
+
+    monkeypatch.setattr(SAM2VideoPredictor, "__init__", note)
+    request = TrackRequest(clip, TextPrompts.parse(click=["20,20"]))
+    for closer in (None, True):
+        list(track_video(request, model, TrackOutputs(rle=tmp_path / "out.json"), closer=closer))
+    assert asked == [False, True]
 
 
 def test_each_box_is_an_object_and_so_is_each_label(command, clip, tmp_path):

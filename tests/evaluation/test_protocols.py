@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sam2nb.evaluation.protocols import evaluate_images, evaluate_video, save_scores, tight_box
+from sam2nb.evaluation.protocols import ImageScores, evaluate_images, evaluate_video, save_scores, tight_box
 from sam2nb.evaluation.samples import LabelledClip, LabelledImage, LabelledImages, SampleError
 
 SIZE_HW = (40, 60)
@@ -71,6 +71,24 @@ def test_the_box_is_tight_and_predicts_a_single_mask():
     assert predictor.calls[0].box.tolist() == [10, 10, 49, 29] and not predictor.calls[0].multimask_output
     with pytest.raises(SampleError, match="no box"):
         tight_box(np.zeros(SIZE_HW, bool))
+
+
+def test_scores_are_told_apart_by_the_size_of_the_objects():
+    scores = ImageScores("here", [0.1, 0.2, 0.3, 0.5], {1: [0.4, 0.6, 0.8, 0.2]}, [10, 32**2, 32**2 + 1, 96**2 + 1])
+    parts = scores.by_size()
+    assert list(parts) == ["small", "medium", "large"] and [part.objects for part in parts.values()] == [2, 1, 1]
+    assert parts["small"].mean() == pytest.approx({"box": 0.15, "clicks_1": 0.5})
+    assert parts["large"].mean() == {"box": 0.5, "clicks_1": 0.2}
+    assert list(ImageScores("here", [0.1], {}, [50]).by_size()) == ["small"]
+
+
+def test_an_object_one_pixel_wide_is_noted_and_left_out():
+    thin = np.zeros(SIZE_HW, bool)
+    thin[5:20, 7] = True
+    sample = LabelledImage("a", np.zeros((*SIZE_HW, 3), np.uint8), np.stack([thin, TRUTH]))
+    scores = evaluate_images(Scripted(), one_image(lambda name: sample), clicks=(1,), progress=False)
+    assert scores.objects == 1 and scores.areas == [int(TRUTH.sum())]
+    assert scores.problems == ["a: an object one pixel wide or high, which no box can show"]
 
 
 def test_a_broken_sample_is_noted_and_the_others_are_scored():

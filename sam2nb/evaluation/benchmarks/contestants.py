@@ -127,9 +127,9 @@ def build_sam2nb(setting: Setting, weights: Path | None) -> PackageContestant:
     from sam2nb import SAM2AutomaticMaskGenerator, SAM2ImagePredictor, SAM2VideoPredictor
 
     model = build_model(setting, weights)
-    return PackageContestant(
-        SAM2ImagePredictor(model), partial(SAM2AutomaticMaskGenerator, model), partial(SAM2VideoPredictor, model)
-    )
+    images = SAM2ImagePredictor(model)
+    images.closer = False  # one look, as the others
+    return PackageContestant(images, partial(SAM2AutomaticMaskGenerator, model), partial(SAM2VideoPredictor, model))
 
 
 def build_official(setting: Setting, weights: Path | None) -> PackageContestant:

@@ -21,10 +21,10 @@ from sam2nb.media.progress import with_bar
 from sam2nb.media.video import FrameSource, VideoLike, iterate_frames, open_frames
 from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
+from sam2nb.predict.regions import masks_to_frame
 from sam2nb.predict.video.association import Identities, use_once
 from sam2nb.predict.video.predictor import SAM2VideoPredictor
 from sam2nb.predict.video.prompts import read_mask
-from sam2nb.predict.video.regions import masks_to_frame
 from sam2nb.predict.video.session import FrameResult, ObjectId, ObjectTrack, VideoSession
 
 # A key frame need not show every object, later ones make up for it. So the grid is coarse; both thresholds are below

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from sam2nb.masks.regions import large_part
-from sam2nb.predict.video.regions import box_on_frame
+from sam2nb.predict.regions import box_on_frame
 from sam2nb.structures import WHOLE_FRAME, MaskPrediction, Region
 
 LARGE_PART = 0.3  # of the largest connected part: smaller ones do not count for the box

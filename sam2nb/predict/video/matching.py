@@ -26,7 +26,7 @@ from sam2nb.masks.regions import large_parts
 from sam2nb.model.mask_decoder import hide_absent, take_best
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice
 from sam2nb.model.sam2 import MASK_PROMPT_BIAS, MASK_PROMPT_SCALE, SAM2, read_given_mask
-from sam2nb.predict.video.regions import boxes_in_region
+from sam2nb.predict.regions import boxes_in_region
 from sam2nb.predict.video.session import ObjectPrediction
 from sam2nb.predict.video.views import (
     GRID,

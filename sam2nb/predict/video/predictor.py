@@ -49,7 +49,9 @@ class SAM2VideoPredictor:
         (see `matching`). None takes the official memory wherever the model has weights for it.
         "steady" and "anchored" are experimental policies of the official memory (see `policies`).
     search: "frame", or "region" (experimental), a square around the last mask; see `search`.
-    fill_hole_area, max_sprinkle_area, non_overlap_masks, binarize_prompted: see `Tracker`; they can be changed later.
+    closer: answer clicks and boxes on small objects again on a crop, see the module `closer`.
+    fill_hole_area, max_sprinkle_area, non_overlap_masks, binarize_prompted: see `Tracker`. These and `closer` can be
+        changed later.
     progress: show a bar while propagating.
 
     Raises ValueError for another memory, or for the official one where the model has no weights for it.
@@ -59,6 +61,7 @@ class SAM2VideoPredictor:
     max_sprinkle_area = _option("max_sprinkle_area")
     non_overlap_masks = _option("non_overlap_masks")
     binarize_prompted = _option("binarize_prompted")
+    closer = _option("closer")
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class SAM2VideoPredictor:
         *,
         memory: str | None = None,
         search: str = "frame",
+        closer: bool = False,
         fill_hole_area: int = FILL_HOLE_AREA,
         max_sprinkle_area: int = 0,
         non_overlap_masks: bool = False,
@@ -80,6 +84,7 @@ class SAM2VideoPredictor:
             memory=choose_memory(model, memory),
             policy=choose_policy(memory),
             search=search,
+            closer=closer,
             fill_hole_area=fill_hole_area,
             max_sprinkle_area=max_sprinkle_area,
             non_overlap_masks=non_overlap_masks,

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sam2nb.predict.regions import region_around
 from sam2nb.predict.video.facts import Facts
-from sam2nb.predict.video.regions import on_pixels
 from sam2nb.structures import WHOLE_FRAME, Region
 
 SEARCHES = ("frame", "region")
-GROWTH = 2.0  # side of a region, in longer sides of the object's box
-SMALLEST = 0.25  # of the frame's shorter side
 SMOOTHING = 0.5  # weight of the latest box
-LARGEST = 0.8  # of both sides: a larger region gains nothing
 EDGE = 0.01  # of the region: a box this close to its edge may be cut off
 SUDDEN = 2.0  # ratio of areas from frame to frame
 FAINT = 0.75  # of the usual quality
@@ -37,22 +34,6 @@ def speed_of(before: Sequence[Facts]) -> tuple[float, float]:
         return 0.0, 0.0
     steps = [(new[0] - old[0], new[1] - old[1]) for new, old in zip(centres, centres[1:], strict=False)]
     return sum(x for x, _ in steps) / len(steps) * SMOOTHING, sum(y for _, y in steps) / len(steps) * SMOOTHING
-
-
-def region_around(box: Region, size_hw: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)) -> Region:
-    """A square, in pixels, around a box, inside the frame; the whole frame where little would be cut off."""
-    height, width = size_hw
-    side = GROWTH * max((box[2] - box[0]) * width, (box[3] - box[1]) * height)
-    side = max(side, SMALLEST * min(size_hw))
-    if side >= LARGEST * max(size_hw):
-        return WHOLE_FRAME
-    edges = []
-    for start, end, moved, length in ((box[0], box[2], shift[0], width), (box[1], box[3], shift[1], height)):
-        extent = min(side, length)
-        first = min(max(((start + end) / 2 + moved) * length - extent / 2, 0), length - extent)
-        edges.append((first / length, (first + extent) / length))
-    (x0, x1), (y0, y1) = edges
-    return on_pixels((x0, y0, x1, y1), size_hw)
 
 
 def is_unsure(now: Facts, before: Sequence[Facts]) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sam2nb.media.video import FrameSource, ModelInputs
 from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryBank
+from sam2nb.predict.encoding import EncodedParts
 from sam2nb.predict.video.facts import Facts
 from sam2nb.predict.video.policies import HISTORY
 from sam2nb.structures import WHOLE_FRAME, ImageFeatures, MaskPrediction, Region
@@ -115,6 +116,7 @@ class ObjectTrack:
     """One object: its prompts, pending predictions and memories by frame, and where tracking has been.
 
     pending: predictions from prompts, which may still change and become memories when tracking starts.
+    closer: second looks at prompted frames, sharper than the predictions that memories are made of; see `closer`.
     facts: plain numbers about the latest prediction on each frame. name: of its class, such as "cat", for exports.
     directions: for each frame that propagation has passed, whether it ran in reverse. A prompt on such a frame is a
     correction, which attends to the memories; a prompt on any other frame is predicted as on a single image.
@@ -123,6 +125,7 @@ class ObjectTrack:
     prompts: dict[int, FramePrompt] = field(default_factory=dict)
     pending: dict[int, ObjectPrediction] = field(default_factory=dict)
     bank: MemoryBank = field(default_factory=MemoryBank)
+    closer: dict[int, ObjectPrediction] = field(default_factory=dict)
     facts: dict[int, Facts] = field(default_factory=dict)
     directions: dict[int, bool] = field(default_factory=dict)
     name: str | None = None
@@ -131,10 +134,15 @@ class ObjectTrack:
         """The latest prediction on a frame: the pending one, else the memory, else None."""
         return self.pending.get(frame) or self.bank.get(frame)
 
+    def shown_at(self, frame: int) -> ObjectPrediction | Memory | None:
+        """The sharpest form of the latest prediction on a frame."""
+        return self.closer.get(frame) or self.prediction_at(frame)
+
     def clear_prompts(self, frame: int) -> None:
         """Remove the prompts on a frame. Its memory is kept, but counts as tracked from now on."""
         self.prompts.pop(frame, None)
-        self.pending.pop(frame, None)
+        if self.pending.pop(frame, None) is not None:
+            self.closer.pop(frame, None)
         if frame in self.bank.prompted:
             self.bank.tracked[frame] = self.bank.prompted.pop(frame)
             self.directions.pop(frame, None)
@@ -144,8 +152,9 @@ class ObjectTrack:
         self.bank.forget_before(frame, max_prompted)
         for old in [other for other in self.prompts if other < frame and other not in self.bank.prompted]:
             del self.prompts[old]
-        for old in [other for other in self.directions if other < frame]:
-            del self.directions[old]
+        for passed in (self.directions, self.closer):
+            for old in [other for other in passed if other < frame]:
+                del passed[old]
         for old in [other for other in self.facts if other < frame - HISTORY and self.bank.get(other) is None]:
             del self.facts[old]
 
@@ -157,7 +166,8 @@ class VideoSession:
     inputs: the frames as the model reads them. num_frames: length of the clip, None for a stream.
     storage: where memories are kept (the CPU if offloaded). num_maskmem, max_prompted: see `choose_memories`.
     objects: by the user's own id, in the order in which they were added.
-    encoded: the frame encoded last, and its features. thumbnail: of the first frame, made when the session is saved.
+    encoded: the frame encoded last, and its features. parts: the frame looked at closely last, and its regions.
+    thumbnail: of the first frame, made when the session is saved.
     """
 
     inputs: ModelInputs
@@ -167,6 +177,7 @@ class VideoSession:
     max_prompted: int | None = None
     objects: dict[ObjectId, ObjectTrack] = field(default_factory=dict)
     encoded: tuple[int, ImageFeatures] | None = None
+    parts: tuple[int, EncodedParts] | None = None
     thumbnail: Tensor | None = None
 
     @property

@@ -20,12 +20,20 @@ from sam2nb.media.video import FrameSource, ModelInputs
 from sam2nb.model.memory_bank import MemoryChoice
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.regions import (
+    boxes_in_region,
+    mask_in_region,
+    masks_to_frame,
+    move_logits,
+    pixels_of,
+    region_around,
+)
+from sam2nb.predict.video.closer import look_closer_at, on_frame
 from sam2nb.predict.video.facts import Facts, facts_of
 from sam2nb.predict.video.memory import VideoMemory
 from sam2nb.predict.video.policies import MemoryPolicy, Official, history
 from sam2nb.predict.video.prompts import join_points
-from sam2nb.predict.video.regions import boxes_in_region, mask_in_region, masks_to_frame, move_logits, pixels_of
-from sam2nb.predict.video.search import choose_region, is_better, is_unsure, region_around
+from sam2nb.predict.video.search import choose_region, is_better, is_unsure
 from sam2nb.predict.video.session import (
     FramePrompt,
     FrameResult,
@@ -57,7 +65,8 @@ class Tracker:
 
     fill_hole_area, max_sprinkle_area: holes and islands of up to this many pixels of the low-resolution mask (a quarter
     of the input's side) are filled and dropped. non_overlap_masks: every pixel of a result belongs to one object at
-    most. binarize_prompted: the memory of a prompted frame takes its mask as certain.
+    most. binarize_prompted: the memory of a prompted frame takes its mask as certain. closer: answer clicks and boxes
+    on small objects again on a crop, see `closer`; a search region does that anyway.
     """
 
     model: SAM2
@@ -68,6 +77,7 @@ class Tracker:
     max_sprinkle_area: int = 0
     non_overlap_masks: bool = False
     binarize_prompted: bool = True
+    closer: bool = False
 
     def open(
         self,
@@ -105,6 +115,13 @@ class Tracker:
         if join:
             prompt = join_points(track.prompts.get(frame), prompt)
         prediction = self._predict_prompted(session, track, frame, prompt, WHOLE_FRAME)
+        look = None
+        if self.closer and prompt.points is not None and self.search == "frame":
+            earlier = self._earlier_logits(track, frame, WHOLE_FRAME)
+            look = look_closer_at(self.model, session, frame, prompt, earlier, prediction)
+        if look is not None:
+            look = self._cleaned(look)
+            prediction = on_frame(look)
         [facts] = self._facts(prediction)
         if self.search == "region":
             region = region_around(facts.box, session.size_hw) if facts.area else WHOLE_FRAME
@@ -112,6 +129,9 @@ class Tracker:
                 prediction = self._predict_prompted(session, track, frame, prompt, region)
                 [facts] = self._facts(prediction)
         track.pending[frame] = prediction.stored(session.storage)
+        track.closer.pop(frame, None)
+        if look is not None:
+            track.closer[frame] = look.stored(session.storage)
         track.facts[frame] = facts
         track.prompts[frame] = prompt
         session.objects[obj_id] = track  # only now, so that a failure leaves no half-made object
@@ -185,6 +205,7 @@ class Tracker:
                 if again and not is_better(facts, track.facts[frame]):
                     continue
                 track.bank.tracked[frame] = own
+                track.closer.pop(frame, None)
                 track.facts[frame] = self.policy.judge(frame, facts, track.facts, reverse)
 
     def result(self, session: VideoSession, frame: int) -> FrameResult:
@@ -193,7 +214,7 @@ class Tracker:
         absent = torch.full((1, 1, *size_hw), NO_OBJECT_LOGIT, device=device)
         masks, facts = [], []
         for track in session.objects.values():
-            found = track.prediction_at(frame)
+            found = track.shown_at(frame)
             masks.append(
                 absent if found is None else masks_to_frame(found.mask_logits.to(device), found.region, size_hw)
             )

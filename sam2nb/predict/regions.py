@@ -13,6 +13,9 @@ from torch import Tensor
 from sam2nb.media.images import masks_to_image
 from sam2nb.structures import NO_OBJECT_LOGIT, WHOLE_FRAME, Region
 
+GROWTH = 2.0  # side of a region, in longer sides of the object's box
+SMALLEST = 0.25  # of the frame's shorter side
+LARGEST = 0.8  # of the frame's longer side: a larger region gains nothing
 MASK_THRESHOLD = 0.5  # a pixel of a resized mask is inside from this value on, as in the official package
 
 
@@ -30,6 +33,22 @@ def on_pixels(region: Region, size_hw: tuple[int, int]) -> Region:
     rows, columns = pixels_of(region, size_hw)
     height, width = size_hw
     return columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
+
+
+def region_around(box: Region, size_hw: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)) -> Region:
+    """A square, in pixels, around a box, inside the frame; the whole frame where little would be cut off."""
+    height, width = size_hw
+    side = GROWTH * max((box[2] - box[0]) * width, (box[3] - box[1]) * height)
+    side = max(side, SMALLEST * min(size_hw))
+    if side >= LARGEST * max(size_hw):
+        return WHOLE_FRAME
+    edges = []
+    for start, end, moved, length in ((box[0], box[2], shift[0], width), (box[1], box[3], shift[1], height)):
+        extent = min(side, length)
+        first = min(max(((start + end) / 2 + moved) * length - extent / 2, 0), length - extent)
+        edges.append((first / length, (first + extent) / length))
+    (x0, x1), (y0, y1) = edges
+    return on_pixels((x0, y0, x1, y1), size_hw)
 
 
 def crop(image: np.ndarray, region: Region) -> np.ndarray:
@@ -60,17 +79,17 @@ def mask_in_region(mask: Tensor, region: Region, side: int) -> Tensor:
 
 
 def masks_to_frame(logits: Tensor, region: Region, size_hw: tuple[int, int]) -> Tensor:
-    """Logits of a region at the frame's size, absent outside: (B, 1, 4h, 4w) -> (B, 1, H, W) float32"""
+    """Logits of a region at the frame's size, absent outside: (B, M, 4h, 4w) -> (B, M, H, W) float32"""
     if region == WHOLE_FRAME:
         return masks_to_image(logits, size_hw)
     rows, columns = pixels_of(region, size_hw)
-    frame = torch.full((len(logits), 1, *size_hw), NO_OBJECT_LOGIT, device=logits.device)
+    frame = torch.full((*logits.shape[:2], *size_hw), NO_OBJECT_LOGIT, device=logits.device)
     frame[..., rows, columns] = masks_to_image(logits, (rows.stop - rows.start, columns.stop - columns.start))
     return frame
 
 
 def move_logits(logits: Tensor, region: Region, target: Region) -> Tensor:
-    """Logits of one region as those of another, absent where they do not overlap: (B, 1, 4h, 4w) -> the same shape"""
+    """Logits of one region as those of another, absent where they do not overlap: (B, M, 4h, 4w) -> the same shape"""
     if region == target:
         return logits
     side = logits.shape[-1]

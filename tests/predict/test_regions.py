@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sam2nb.predict.video.regions import (
+from sam2nb.predict.regions import (
     box_on_frame,
     boxes_in_region,
     crop,
