@@ -80,7 +80,8 @@ def test_a_second_look_can_be_asked_for(tmp_path):
     model = load_model("sam2nb_nano", device="cpu", image_size=128)
     request = a_request(box=["520,250,560,300"])
     by_default, without, twice = (
-        list(segment_image(request, model, SegmentFiles(tmp_path / "mask.png"), closer=closer)) for closer in (None, False, True)
+        list(segment_image(request, model, SegmentFiles(tmp_path / "mask.png"), closer=closer))
+        for closer in (None, False, True)
     )
     assert by_default == twice != without
 
