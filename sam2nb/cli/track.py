@@ -73,10 +73,9 @@ def track(
 
     python -m sam2nb track data/clips/big_buck_bunny.mp4 --everything --rle build/tracks.json
     """
-    file, outputs = SessionFile(session, resume), TrackOutputs(out, masks, rle, fps)
+    file, all_of_it = SessionFile(session, resume), EverythingRequest(video, everything, every, max_objects)
     request = _request(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways, boxes, names)
-    all_of_it = EverythingRequest(video, everything, every, max_objects)
-    request.check(outputs, file, all_of_it)
+    request.check(outputs := TrackOutputs(out, masks, rle, fps), file, all_of_it)
     sam2 = load_chosen_model(model, weights, device, dtype, image_size)
     _run(request, all_of_it, sam2, outputs, memory, file, closer)
 
