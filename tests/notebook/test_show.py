@@ -24,7 +24,7 @@ def test_describe_indents_the_entries_of_a_tuple(printed):
     notebook.describe((np.zeros(2, int), "text"), "pair")
     assert printed().splitlines() == ["pair: tuple of 2", "  0: array (2,) int64, 0 to 0", "  1: 'text'"]
     notebook.describe((0.0, 1.0), "ends")
-    assert printed() == "ends: (0.0, 1.0)\n"
+    assert printed().strip() == "ends: (0.0, 1.0)"
 
 
 def test_show_source_shows_the_actual_code_with_or_without_its_docstring(printed):
