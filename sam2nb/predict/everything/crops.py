@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2nb.structures import Region
-
 NEAR_EDGE_PIXELS = 20.0  # a box this close to the edge of its crop counts as cut off, as in the official package
 
 Box = tuple[int, int, int, int]
@@ -44,11 +42,6 @@ class Crop:
     def corner_xy(self) -> tuple[int, int]:
         """Position of the crop's upper left pixel in the image."""
         return self.box[0], self.box[1]
-
-    def region_of(self, size_hw: tuple[int, int]) -> Region:
-        """The same part as a region of an image of that height and width."""
-        (x0, y0, x1, y1), (height, width) = self.box, size_hw
-        return x0 / width, y0 / height, x1 / width, y1 / height
 
 
 def point_grid(points_per_side: int) -> np.ndarray:

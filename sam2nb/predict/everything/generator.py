@@ -24,7 +24,6 @@ from tqdm.auto import tqdm
 from sam2nb.masks.rle import uncrop_rle
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.model.sam2 import SAM2
-from sam2nb.predict.encoding import encode_part
 from sam2nb.predict.everything.candidates import (
     Candidates,
     Survivors,
@@ -203,7 +202,7 @@ class SAM2AutomaticMaskGenerator:
     def _process_crop(self, rgb: np.ndarray, crop: Crop, bar: tqdm) -> Candidates:
         """All points of one crop, in batches -> distinct candidates"""
         x0, y0, x1, y1 = crop.box
-        self.predictor.images = [encode_part(self.predictor.model, rgb, crop.region_of(rgb.shape[:2]))]
+        self.predictor.set_image(rgb[y0:y1, x0:x1])  # by the cache, if there is one
         points = torch.as_tensor(self.point_grids[crop.layer] * [x1 - x0, y1 - y0], dtype=torch.float32)
         parts, done = [], 0
         while done < len(points):
