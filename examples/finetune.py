@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sam2nb import SAM2, load_model, save_checkpoint
+from sam2nb import SAM2, SAM2ImagePredictor, load_model, save_checkpoint
 from sam2nb.evaluation import evaluate_images
 from sam2nb.training.recipes.finetune import finetune
 from sam2nb.training.recipes.toy import cells
@@ -19,7 +19,8 @@ training, test = cells(12, seed=1), cells(6, seed=2)
 
 
 def report(when: str, model: SAM2) -> None:
-    scores = evaluate_images(model, test, clicks=[1, 3])
+    predictor = SAM2ImagePredictor(model, closer=False)  # one look, as in training
+    scores = evaluate_images(predictor, test, clicks=[1, 3])
     print(f"{when}: mean IoU of {scores.objects} cells", {name: round(iou, 3) for name, iou in scores.mean().items()})
 
 
