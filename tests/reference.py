@@ -98,3 +98,21 @@ def largest_gap(a: Tensor, b: Tensor) -> float:
     """The largest absolute difference of two tensors of one shape."""
     assert a.shape == b.shape, (a.shape, b.shape)
     return (a.float() - b.float()).abs().max().item()
+
+
+def assert_tracked_alike(theirs, ours, frames: int) -> None:
+    """Fail unless two video predictors track an object of the sample alike, from its first mask."""
+    from sam2nb.evaluation.datasets import open_clips
+
+    theirs.fill_hole_area = ours.fill_hole_area = 0
+    ours.progress = False
+    sample = open_clips()[0]
+    first = sample.mask(0, sample.objects[0])
+    tracks = []
+    for predictor in (theirs, ours):
+        state = predictor.init_state(str(sample.frames[0].parent))
+        predictor.add_new_mask(state, 0, 1, first)
+        tracks.append([logits for _, _, logits in predictor.propagate_in_video(state, max_frame_num_to_track=frames)])
+    for expected, got in zip(*tracks, strict=True):
+        assert ((expected > 0) == (got > 0)).float().mean() >= 0.999
+    assert (tracks[1][-1] > 0).any()

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from sam2nb import SAM2ImagePredictor, SAM2VideoPredictor, load_model, save_checkpoint
-from sam2nb.evaluation.datasets import open_clips
 from sam2nb.notebook import photo
-from tests.reference import LOGIT_TOLERANCE, SCORE_TOLERANCE, largest_gap, official_config
+from tests.reference import LOGIT_TOLERANCE, SCORE_TOLERANCE, assert_tracked_alike, largest_gap, official_config
 
 pytestmark = pytest.mark.parity
 CLICK, FRAMES = [[220.0, 120.0]], 8
@@ -62,15 +61,4 @@ def test_the_official_package_tracks_alike_with_nano(official, saved):
         official_config("sam2.1_hiera_t"), saved, "cpu", hydra_overrides_extra=list(NANO)
     )
     ours = SAM2VideoPredictor(load_model("sam2nb_nano", device="cpu"))
-    theirs.fill_hole_area = ours.fill_hole_area = 0
-    ours.progress = False
-    sample = open_clips()[0]
-    first = sample.mask(0, sample.objects[0])
-    tracks = []
-    for predictor in (theirs, ours):
-        state = predictor.init_state(str(sample.frames[0].parent))
-        predictor.add_new_mask(state, 0, 1, first)
-        tracks.append([logits for _, _, logits in predictor.propagate_in_video(state, max_frame_num_to_track=FRAMES)])
-    for expected, got in zip(*tracks, strict=True):
-        assert ((expected > 0) == (got > 0)).float().mean() >= 0.999
-    assert (tracks[1][-1] > 0).any()
+    assert_tracked_alike(theirs, ours, FRAMES)

@@ -3,9 +3,8 @@
 import pytest
 
 from sam2nb import SAM2VideoPredictor, load_model
-from sam2nb.evaluation.datasets import open_clips
 from sam2nb.weights.convert import export_checkpoint
-from tests.reference import official_config
+from tests.reference import assert_tracked_alike, official_config
 
 pytestmark = [pytest.mark.parity, pytest.mark.genuine]
 FRAMES = 4
@@ -24,15 +23,4 @@ def test_the_official_package_tracks_alike_with_the_exported_file(official, genu
     config = official_config("sam2.1_hiera_t")
     theirs = build_sam2_video_predictor(config, str(path), "cpu", hydra_overrides_extra=list(TINY))
     ours = SAM2VideoPredictor(load_model("sam2nb_tiny", device="cpu"))
-    theirs.fill_hole_area = ours.fill_hole_area = 0
-    ours.progress = False
-    sample = open_clips()[0]
-    first = sample.mask(0, sample.objects[0])
-    tracks = []
-    for predictor in (theirs, ours):
-        state = predictor.init_state(str(sample.frames[0].parent))
-        predictor.add_new_mask(state, 0, 1, first)
-        tracks.append([logits for _, _, logits in predictor.propagate_in_video(state, max_frame_num_to_track=FRAMES)])
-    for expected, got in zip(*tracks, strict=True):
-        assert ((expected > 0) == (got > 0)).float().mean() >= 0.999
-    assert (tracks[1][-1] > 0).any()
+    assert_tracked_alike(theirs, ours, FRAMES)

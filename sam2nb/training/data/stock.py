@@ -19,9 +19,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from sam2nb.model.sam2 import SAM2
-from sam2nb.structures import INCLUDE_LABEL, Prompts
 from sam2nb.training.data.cutouts import CutOuts
-from sam2nb.training.data.teacher import distinct_masks, read_view, to_pixels
+from sam2nb.training.data.teacher import label_pixels, read_view, to_pixels
 
 MASK_SIDE = 256  # of the stored masks
 MAX_MASKS = 12  # of one view
@@ -82,21 +81,10 @@ def new_stock(views: NDArray[np.uint8], cutouts: CutOuts, device: torch.device) 
 def label(stock: Stock, teacher: SAM2, precision: torch.dtype = torch.float32) -> Stock:
     """The same stock with the masks of a teacher: a grid of clicks on every view, the stable and distinct answers."""
     masks, counts = stock.masks.clone(), stock.counts.copy()
-    ticks = (torch.arange(CLICKS_PER_SIDE) + 0.5) * teacher.image_size / CLICKS_PER_SIDE
-    points = torch.cartesian_prod(ticks, ticks)[:, None].to(teacher.device)
-    labels = torch.full((len(points), 1), INCLUDE_LABEL, dtype=torch.int32, device=teacher.device)
     for view in tqdm(range(len(stock.views)), desc="labelling"):
         pixels = to_pixels(stock.views[view : view + 1].permute(0, 2, 3, 1).cpu().numpy()).to(teacher.device)
         pixels = F.interpolate(pixels, size=(teacher.image_size,) * 2, mode="bilinear", antialias=True)
-        with torch.autocast(pixels.device.type, dtype=precision, enabled=precision != torch.float32):
-            features = teacher.encode_image(pixels)
-            conditioned = teacher.recall(features)
-            answers = [
-                teacher.predict_masks(conditioned, features.high_res, Prompts(points[rows], labels[rows]), True)
-                for rows in torch.arange(len(points)).split(CLICKS_PER_BATCH)
-            ]
-        logits = torch.cat([answer.logits.float().flatten(0, 1) for answer in answers])
-        found = distinct_masks(logits, torch.cat([answer.iou.float().flatten() for answer in answers]))[:MAX_MASKS]
+        found = label_pixels(teacher, pixels, CLICKS_PER_SIDE, CLICKS_PER_BATCH, precision)[1][:MAX_MASKS]
         if not len(found):
             continue
         resized = F.interpolate(found[:, None].float(), size=(MASK_SIDE,) * 2, mode="bilinear", antialias=True)

@@ -154,18 +154,30 @@ def to_pixels(images: NDArray[np.uint8]) -> Tensor:
 @torch.inference_mode()
 def label_image(model: SAM2, image: NDArray[np.uint8]) -> tuple[ImageFeatures, NDArray[np.bool_]]:
     """image: (512, 512, 3) -> features, and distinct masks (n, 128, 128), best first"""
-    features = model.encode_image(to_pixels(image[None]).to(model.device))
-    conditioned = model.recall(features)
-    ticks = (torch.arange(CLICKS_PER_SIDE) + 0.5) * model.image_size / CLICKS_PER_SIDE
+    features, masks = label_pixels(model, to_pixels(image[None]), CLICKS_PER_SIDE, CLICKS_PER_BATCH)
+    return features, masks.cpu().numpy()
+
+
+def label_pixels(
+    model: SAM2, pixels: Tensor, clicks_per_side: int, clicks_per_batch: int, precision: torch.dtype = torch.float32
+) -> tuple[ImageFeatures, Tensor]:
+    """A grid of clicks on one image (1, 3, S, S), normalised -> features, and distinct masks (n, h, w), best first
+
+    precision: what the model computes in.
+    """
+    ticks = (torch.arange(clicks_per_side) + 0.5) * model.image_size / clicks_per_side
     points = torch.cartesian_prod(ticks, ticks)[:, None].to(model.device)
     labels = torch.full((len(points), 1), INCLUDE_LABEL, dtype=torch.int32, device=model.device)
     logits, ious = [], []
-    for rows in torch.arange(len(points)).split(CLICKS_PER_BATCH):
-        prompts = Prompts(points[rows], labels[rows])
-        prediction = model.predict_masks(conditioned, features.high_res, prompts, multimask=True)
-        logits.append(prediction.logits.flatten(0, 1))
-        ious.append(prediction.iou.flatten())
-    return features, distinct_masks(torch.cat(logits), torch.cat(ious)).cpu().numpy()
+    with torch.autocast(model.device.type, dtype=precision, enabled=precision != torch.float32):
+        features = model.encode_image(pixels.to(model.device))
+        conditioned = model.recall(features)
+        for rows in torch.arange(len(points)).split(clicks_per_batch):
+            prompts = Prompts(points[rows], labels[rows])
+            prediction = model.predict_masks(conditioned, features.high_res, prompts, multimask=True)
+            logits.append(prediction.logits.float().flatten(0, 1))
+            ious.append(prediction.iou.float().flatten())
+    return features, distinct_masks(torch.cat(logits), torch.cat(ious))
 
 
 def distinct_masks(logits: Tensor, ious: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str
         answers_on_photographs(model, listener, teacher, chosen, recipe["clicks"], rng),
         answers_on_scenes(model, listener, stock, recipe["scenes"], rng),
     ]
-    steps = min(recipe["steps"], recipe["steps"] if stop_after is None else stop_after)
+    steps = recipe["steps"] if stop_after is None else min(recipe["steps"], stop_after)
     train_head(model, answers, steps, recipe["rate"], rng)
     folder = Path(recipe["runs"]) / recipe["name"]
     return write_state_file(folder / "model.safetensors", compact(model.state_dict()), {"config": recipe["model"]})
