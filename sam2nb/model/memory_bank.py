@@ -53,13 +53,12 @@ class MemoryBank:
         """The memory of a frame, None where there is none."""
         return self.prompted.get(frame) or self.tracked.get(frame)
 
-    def forget_before(self, frame: int, max_prompted: int | None) -> None:
-        """Drop what cannot be read again when tracking continues forwards from `frame`."""
-        old_prompted, old_tracked = forgettable(frame, self.prompted, self.tracked, max_prompted=max_prompted)
-        for other in old_prompted:
-            del self.prompted[other]
-        for other in old_tracked:
-            del self.tracked[other]
+    def forget(self, prompted: Iterable[int], tracked: Iterable[int]) -> None:
+        """Drop the memories of these prompted and tracked frames."""
+        for frame in prompted:
+            del self.prompted[frame]
+        for frame in tracked:
+            del self.tracked[frame]
 
 
 def choose_memories(

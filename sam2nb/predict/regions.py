@@ -35,17 +35,20 @@ def on_pixels(region: Region, size_hw: tuple[int, int]) -> Region:
     return columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
 
 
-def region_around(box: Region, size_hw: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)) -> Region:
-    """A square, in pixels, around a box, inside the frame; the whole frame where little would be cut off."""
+def region_around(box: Region, size_hw: tuple[int, int], growth: float = GROWTH) -> Region:
+    """A square, in pixels, around a box, inside the frame; the whole frame where little would be cut off.
+
+    growth: its side, in longer sides of the box.
+    """
     height, width = size_hw
-    side = GROWTH * max((box[2] - box[0]) * width, (box[3] - box[1]) * height)
+    side = growth * max((box[2] - box[0]) * width, (box[3] - box[1]) * height)
     side = max(side, SMALLEST * min(size_hw))
     if side >= LARGEST * max(size_hw):
         return WHOLE_FRAME
     edges = []
-    for start, end, moved, length in ((box[0], box[2], shift[0], width), (box[1], box[3], shift[1], height)):
+    for start, end, length in ((box[0], box[2], width), (box[1], box[3], height)):
         extent = min(side, length)
-        first = min(max(((start + end) / 2 + moved) * length - extent / 2, 0), length - extent)
+        first = min(max((start + end) / 2 * length - extent / 2, 0), length - extent)
         edges.append((first / length, (first + extent) / length))
     (x0, x1), (y0, y1) = edges
     return on_pixels((x0, y0, x1, y1), size_hw)

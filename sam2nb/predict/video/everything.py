@@ -140,8 +140,7 @@ class EverythingStream:
         session = replace(self.session, objects=self.resting)  # the same frame, the same features
         self._tracker.track(session, self.frame_idx)
         self.session.encoded = session.encoded
-        for track in self.resting.values():
-            track.forget_before(self.frame_idx, session.max_prompted)
+        self._tracker.forget_before(session, self.frame_idx)
         return self._visible_masks(session, self._tracker.result(session, self.frame_idx))
 
     def _visible_masks(self, session: VideoSession, result: FrameResult) -> dict[ObjectId, Rle]:

@@ -21,9 +21,17 @@ from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 from typing import Protocol
 
-from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryChoice, choose_memories, closest_prompted, forgettable
+from sam2nb.model.memory_bank import (
+    MAX_POINTERS,
+    NUM_MASKMEM,
+    MemoryChoice,
+    choose_memories,
+    closest_prompted,
+    forgettable,
+)
 from sam2nb.predict.video.facts import Facts
 
+REACH = MAX_POINTERS - 1  # frames before a scene cut that can be attended to after it
 HISTORY = 32  # tracked frames that a policy looks back on; a stream keeps no more
 # steady
 LOWEST_RANK = 0.25  # of the qualities in the history: frames below this quantile are passed over
@@ -40,6 +48,7 @@ class MemoryPolicy(Protocol):
     """Choose among the memories of one object."""
 
     looks_for_distractors: bool  # whether `Facts.doubt` must be known
+    heeds_cuts: bool  # whether scene cuts must be known
 
     def judge(self, frame: int, now: Facts, facts: Mapping[int, Facts], reverse: bool) -> Facts:
         """The facts of the frame that was just tracked, with the policy's verdicts on it (`clear`, `anchor`).
@@ -58,8 +67,12 @@ class MemoryPolicy(Protocol):
         reverse: bool = False,
         num_maskmem: int = NUM_MASKMEM,
         max_prompted: int | None = None,
+        shot_start: int | None = None,
     ) -> MemoryChoice:
-        """The memories that `frame` attends to; see `choose_memories` for the arguments."""
+        """The memories that `frame` attends to; see `choose_memories` for the arguments.
+
+        shot_start: the frame after the last scene cut, as tracking sees it; None where there was none.
+        """
 
     def forgettable(
         self,
@@ -70,6 +83,7 @@ class MemoryPolicy(Protocol):
         *,
         num_maskmem: int = NUM_MASKMEM,
         max_prompted: int | None = None,
+        shot_start: int | None = None,
     ) -> tuple[set[int], set[int]]:
         """Prompted and tracked frames that cannot be read again; see `memory_bank.forgettable`."""
 
@@ -78,14 +92,17 @@ class Official:
     """The rule of the paper."""
 
     looks_for_distractors = False
+    heeds_cuts = False
 
     def judge(self, frame: int, now: Facts, facts: Mapping[int, Facts], reverse: bool) -> Facts:
         return now
 
-    def choose(self, frame, prompted, tracked, facts, **options) -> MemoryChoice:
+    def choose(self, frame, prompted, tracked, facts, *, shot_start=None, **options) -> MemoryChoice:
         return choose_memories(frame, prompted, tracked, **options)
 
-    def forgettable(self, frame, prompted, tracked, facts, *, num_maskmem=NUM_MASKMEM, max_prompted=None):
+    def forgettable(
+        self, frame, prompted, tracked, facts, *, num_maskmem=NUM_MASKMEM, max_prompted=None, shot_start=None
+    ):
         return forgettable(frame, prompted, tracked, max_prompted=max_prompted)
 
 
@@ -93,6 +110,7 @@ class Steady:
     """Attend to the latest frames on which the object was clear, and to the one just before."""
 
     looks_for_distractors = False
+    heeds_cuts = True
 
     def judge(self, frame: int, now: Facts, facts: Mapping[int, Facts], reverse: bool) -> Facts:
         return now._replace(clear=is_clear(now, history(frame, facts, reverse)))
@@ -108,6 +126,7 @@ class Steady:
         reverse=False,
         num_maskmem=NUM_MASKMEM,
         max_prompted=None,
+        shot_start=None,
     ) -> MemoryChoice:
         step = -1 if reverse else 1
         official = choose_memories(
@@ -125,7 +144,7 @@ class Steady:
         clear = [
             other for other in past if other not in anchors and (facts[other].clear or (frame - other) * step == 1)
         ]
-        recent = heapq.nsmallest(num_maskmem - 1, clear, key=lambda other: abs(frame - other))
+        recent = latest(frame, clear, num_maskmem - 1, reverse, shot_start)
         lasting = [(other, num_maskmem - 1) for other in sorted((*kept, *anchors))]
         by_rank = [(other, rank) for rank, other in enumerate(recent)]
         return MemoryChoice((*lasting, *reversed(by_rank)), official.pointers, official.pointer_span)
@@ -134,11 +153,18 @@ class Steady:
         """The tracked frames that are attended to like prompted ones."""
         return []
 
-    def forgettable(self, frame, prompted, tracked, facts, *, num_maskmem=NUM_MASKMEM, max_prompted=None):
+    def forgettable(
+        self, frame, prompted, tracked, facts, *, num_maskmem=NUM_MASKMEM, max_prompted=None, shot_start=None
+    ):
+        limits = {"num_maskmem": num_maskmem, "max_prompted": max_prompted}
         old_prompted, old_tracked = forgettable(frame, prompted, tracked, max_prompted=max_prompted)
-        ahead = frame + 1  # the first frame that can still choose
-        choice = self.choose(ahead, prompted, tracked, facts, num_maskmem=num_maskmem + 1, max_prompted=max_prompted)
-        chosen = {other for other, _ in choice.spatial}
+        chosen = {
+            other
+            for ahead in (frame, frame + 1)
+            for other, _ in self.choose(ahead, prompted, tracked, facts, **limits).spatial
+        }
+        if shot_start is not None and frame - shot_start < num_maskmem:
+            chosen.update(range(shot_start - REACH, shot_start))
         return old_prompted - chosen, old_tracked - chosen
 
 
@@ -155,6 +181,26 @@ class Anchored(Steady):
     def anchors(self, frame: int, past: Sequence[int], facts: Mapping[int, Facts]) -> list[int]:
         found = [other for other in past if facts[other].anchor]
         return heapq.nsmallest(MAX_ANCHORS, found, key=lambda other: abs(frame - other))
+
+
+def latest(
+    frame: int, clear: Sequence[int], count: int, reverse: bool = False, shot_start: int | None = None
+) -> list[int]:
+    """Up to `count` of the clear frames, the latest first.
+
+    Right after a scene cut the latest frames show another scene, and one view of the object: those of the shot before
+    are then spread over its last fifteen frames.
+    """
+    by_age = sorted(clear, key=lambda other: abs(frame - other))
+    if shot_start is None:
+        return by_age[:count]
+    step = -1 if reverse else 1
+    here = [other for other in by_age if (other - shot_start) * step >= 0][:count]
+    before = [other for other in by_age if 0 < (shot_start - other) * step <= REACH]
+    free = count - len(here)
+    if free >= len(before):
+        return by_age[:count]
+    return here + [before[round(n * (len(before) - 1) / max(free - 1, 1))] for n in range(free)]
 
 
 def history(frame: int, facts: Mapping[int, Facts], reverse: bool) -> list[Facts]:

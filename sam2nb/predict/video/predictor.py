@@ -24,8 +24,8 @@ from sam2nb.predict.video.detections import prompt_detections
 from sam2nb.predict.video.memory import choose_memory
 from sam2nb.predict.video.policies import choose_policy
 from sam2nb.predict.video.prompts import read_mask, read_points
+from sam2nb.predict.video.region_tracker import RegionTracker
 from sam2nb.predict.video.saving import load_session, save_session
-from sam2nb.predict.video.search import SEARCHES
 from sam2nb.predict.video.session import FrameResult, ObjectId, VideoSession
 from sam2nb.predict.video.stream import MAX_PROMPTED, VideoStream
 from sam2nb.predict.video.tracker import FILL_HOLE_AREA, Tracker
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import supervision as sv
 
 log = logging.getLogger(__name__)
+
+SEARCHES = {kind.search: kind for kind in (Tracker, RegionTracker)}
 
 
 def _option(name: str) -> property:
@@ -79,12 +81,13 @@ class SAM2VideoPredictor:
         if search not in SEARCHES:
             raise ValueError(f"search must be one of {', '.join(SEARCHES)}, got {search!r}")
         self.model = model
-        self.tracker = Tracker(
+        policy = choose_policy(memory)
+        self.tracker = SEARCHES[search](
             model=model,
             memory=choose_memory(model, memory),
-            policy=choose_policy(memory),
-            search=search,
+            policy=policy,
             closer=closer,
+            cuts=policy.heeds_cuts or search == "region",
             fill_hole_area=fill_hole_area,
             max_sprinkle_area=max_sprinkle_area,
             non_overlap_masks=non_overlap_masks,

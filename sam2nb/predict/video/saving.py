@@ -31,7 +31,7 @@ KIND = "video session"
 TYPES = (ObjectTrack, FramePrompt, ObjectPrediction, MemoryBank, FrameMemory, MatchMemory, View, Facts)
 STORED = ("features", "mask_logits", "frame", "regions")  # fields of memories that `stored` moves to the storage
 # options on which results depend; `memory` is asked for by name
-OPTIONS = ("search", "fill_hole_area", "max_sprinkle_area", "non_overlap_masks", "binarize_prompted", "closer")
+OPTIONS = ("search", "fill_hole_area", "max_sprinkle_area", "non_overlap_masks", "binarize_prompted", "closer", "cuts")
 THUMBNAIL = (16, 16)  # pixels, of the first frame
 SAME_VIDEO = 8  # levels of 255 by which its pixels may differ on average: another decoder, not another video
 
@@ -53,6 +53,7 @@ def save_session(tracker: Tracker, session: VideoSession, path: str | Path) -> P
             "size_hw": session.size_hw,
             "max_prompted": session.max_prompted,
             "thumbnail": session.thumbnail,
+            "cuts": sorted(session.cuts.cuts),
             "objects": session.objects,
         },
         table,
@@ -77,6 +78,7 @@ def load_session(
     session.thumbnail = _thumbnail(frames)
     _check_video(path, notes, session)
     session.max_prompted, session.objects = notes["max_prompted"], notes["objects"]
+    session.cuts.cuts.update(notes["cuts"])
     return session
 
 

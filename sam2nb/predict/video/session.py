@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from sam2nb.media.cuts import CutDetector
 from sam2nb.media.video import FrameSource, ModelInputs
 from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryBank
 from sam2nb.predict.encoding import EncodedParts
@@ -116,6 +117,7 @@ class ObjectTrack:
     """One object: its prompts, pending predictions and memories by frame, and where tracking has been.
 
     pending: predictions from prompts, which may still change and become memories when tracking starts.
+    wide: memories of the whole frame, beside those of regions; only search="region" has any.
     closer: second looks at prompted frames, sharper than the predictions that memories are made of; see `closer`.
     facts: plain numbers about the latest prediction on each frame. name: of its class, such as "cat", for exports.
     directions: for each frame that propagation has passed, whether it ran in reverse. A prompt on such a frame is a
@@ -125,6 +127,7 @@ class ObjectTrack:
     prompts: dict[int, FramePrompt] = field(default_factory=dict)
     pending: dict[int, ObjectPrediction] = field(default_factory=dict)
     bank: MemoryBank = field(default_factory=MemoryBank)
+    wide: MemoryBank = field(default_factory=MemoryBank)
     closer: dict[int, ObjectPrediction] = field(default_factory=dict)
     facts: dict[int, Facts] = field(default_factory=dict)
     directions: dict[int, bool] = field(default_factory=dict)
@@ -146,10 +149,11 @@ class ObjectTrack:
         if frame in self.bank.prompted:
             self.bank.tracked[frame] = self.bank.prompted.pop(frame)
             self.directions.pop(frame, None)
+        if frame in self.wide.prompted:
+            self.wide.tracked[frame] = self.wide.prompted.pop(frame)
 
-    def forget_before(self, frame: int, max_prompted: int | None) -> None:
-        """Drop whatever a stream that has reached `frame` cannot read any more."""
-        self.bank.forget_before(frame, max_prompted)
+    def forget_before(self, frame: int) -> None:
+        """Drop what a stream that has reached `frame` cannot read any more, beside memories."""
         for old in [other for other in self.prompts if other < frame and other not in self.bank.prompted]:
             del self.prompts[old]
         for passed in (self.directions, self.closer):
@@ -157,6 +161,14 @@ class ObjectTrack:
                 del passed[old]
         for old in [other for other in self.facts if other < frame - HISTORY and self.bank.get(other) is None]:
             del self.facts[old]
+
+
+class Sighting(NamedTuple):
+    """One object in a region of a frame: what was seen of it, as a memory and in plain numbers."""
+
+    track: ObjectTrack
+    memory: Memory
+    facts: Facts
 
 
 @dataclass
@@ -167,7 +179,7 @@ class VideoSession:
     storage: where memories are kept (the CPU if offloaded). num_maskmem, max_prompted: see `choose_memories`.
     objects: by the user's own id, in the order in which they were added.
     encoded: the frame encoded last, and its features. parts: the frame looked at closely last, and its regions.
-    thumbnail: of the first frame, made when the session is saved.
+    thumbnail: of the first frame, made when the session is saved. cuts: scene cuts, where the tracker looks for them.
     """
 
     inputs: ModelInputs
@@ -179,6 +191,7 @@ class VideoSession:
     encoded: tuple[int, ImageFeatures] | None = None
     parts: tuple[int, EncodedParts] | None = None
     thumbnail: Tensor | None = None
+    cuts: CutDetector = field(default_factory=CutDetector)
 
     @property
     def frames(self) -> FrameSource:

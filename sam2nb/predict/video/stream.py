@@ -1,7 +1,8 @@
 """Track through a stream that may never end: a camera, a generator, a network address.
 
 A stream holds the current frame only. Of the past it keeps the memories that later frames can still attend to: for each
-object those of its latest prompted frames (see `max_prompted`) and of the last fifteen frames.
+object those of its latest prompted frames (see `max_prompted`) and of the last fifteen frames, or whichever the memory
+policy can still choose.
 """
 
 from __future__ import annotations
@@ -109,8 +110,7 @@ class VideoStream:
             self._tracker.settle(self.session)  # while the prompted frame is still here
         self._current.replace(rgb)
         self._tracker.track(self.session, self.frame_idx)
-        for track in self.session.objects.values():
-            track.forget_before(self.frame_idx, self.session.max_prompted)
+        self._tracker.forget_before(self.session, self.frame_idx)
         return self._tracker.result(self.session, self.frame_idx)
 
     def add_new_points_or_box(

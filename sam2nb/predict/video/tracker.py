@@ -11,40 +11,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from sam2nb.masks.regions import clean_masks, separate
+from sam2nb.masks.regions import clean_masks
 from sam2nb.media.video import FrameSource, ModelInputs
-from sam2nb.model.memory_bank import MemoryChoice
+from sam2nb.model.memory_bank import MemoryBank, MemoryChoice
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
-from sam2nb.predict.regions import (
-    boxes_in_region,
-    mask_in_region,
-    masks_to_frame,
-    move_logits,
-    pixels_of,
-    region_around,
-)
+from sam2nb.predict.regions import boxes_in_region, mask_in_region, move_logits, pixels_of
 from sam2nb.predict.video.closer import look_closer_at, on_frame
 from sam2nb.predict.video.facts import Facts, facts_of
 from sam2nb.predict.video.memory import VideoMemory
-from sam2nb.predict.video.policies import MemoryPolicy, Official, history
+from sam2nb.predict.video.policies import HISTORY, MemoryPolicy, Official
 from sam2nb.predict.video.prompts import join_points
-from sam2nb.predict.video.search import choose_region, is_better, is_unsure
+from sam2nb.predict.video.results import frame_result
 from sam2nb.predict.video.session import (
     FramePrompt,
     FrameResult,
+    Memory,
     ObjectId,
     ObjectPrediction,
     ObjectTrack,
+    Sighting,
     VideoSession,
 )
 from sam2nb.structures import (
     MASK_LOGIT_CLAMP,
-    NO_OBJECT_LOGIT,
     WHOLE_FRAME,
     ImageFeatures,
     Prompts,
@@ -66,18 +61,22 @@ class Tracker:
     fill_hole_area, max_sprinkle_area: holes and islands of up to this many pixels of the low-resolution mask (a quarter
     of the input's side) are filled and dropped. non_overlap_masks: every pixel of a result belongs to one object at
     most. binarize_prompted: the memory of a prompted frame takes its mask as certain. closer: answer clicks and boxes
-    on small objects again on a crop, see `closer`; a search region does that anyway.
+    on small objects again on a crop, see `closer`. cuts: look for scene cuts, which the policy is told of.
+
+    Looks for objects in the whole frame; `RegionTracker` looks in parts of it.
     """
+
+    search: ClassVar[str] = "frame"  # the name of this way to look for objects
 
     model: SAM2
     memory: VideoMemory
     policy: MemoryPolicy = field(default_factory=Official)
-    search: str = "frame"
     fill_hole_area: int = FILL_HOLE_AREA
     max_sprinkle_area: int = 0
     non_overlap_masks: bool = False
     binarize_prompted: bool = True
     closer: bool = False
+    cuts: bool = False
 
     def open(
         self,
@@ -114,27 +113,28 @@ class Tracker:
         track = session.objects.get(obj_id, ObjectTrack())
         if join:
             prompt = join_points(track.prompts.get(frame), prompt)
-        prediction = self._predict_prompted(session, track, frame, prompt, WHOLE_FRAME)
-        look = None
-        if self.closer and prompt.points is not None and self.search == "frame":
-            earlier = self._earlier_logits(track, frame, WHOLE_FRAME)
-            look = look_closer_at(self.model, session, frame, prompt, earlier, prediction)
-        if look is not None:
-            look = self._cleaned(look)
-            prediction = on_frame(look)
-        [facts] = self._facts(prediction)
-        if self.search == "region":
-            region = region_around(facts.box, session.size_hw) if facts.area else WHOLE_FRAME
-            if region != WHOLE_FRAME:
-                prediction = self._predict_prompted(session, track, frame, prompt, region)
-                [facts] = self._facts(prediction)
+        prediction, look = self._answer(session, track, frame, prompt)
         track.pending[frame] = prediction.stored(session.storage)
         track.closer.pop(frame, None)
         if look is not None:
             track.closer[frame] = look.stored(session.storage)
-        track.facts[frame] = facts
+        [track.facts[frame]] = self._facts(prediction)
         track.prompts[frame] = prompt
         session.objects[obj_id] = track  # only now, so that a failure leaves no half-made object
+
+    def _answer(
+        self, session: VideoSession, track: ObjectTrack, frame: int, prompt: FramePrompt
+    ) -> tuple[ObjectPrediction, ObjectPrediction | None]:
+        """The prediction from a prompt, and the second look at it where there is one."""
+        prediction = self._predict_prompted(session, track, frame, prompt, WHOLE_FRAME)
+        if not self.closer or prompt.points is None:
+            return prediction, None
+        earlier = self._earlier_logits(track, frame, WHOLE_FRAME)
+        look = look_closer_at(self.model, session, frame, prompt, earlier, prediction)
+        if look is None:
+            return prediction, None
+        look = self._cleaned(look)
+        return on_frame(look), look
 
     def _predict_prompted(
         self, session: VideoSession, track: ObjectTrack, frame: int, prompt: FramePrompt, region: Region
@@ -144,13 +144,14 @@ class Tracker:
             if prompt.mask is not None:
                 mask = mask_in_region(prompt.mask, region, self.model.image_size)
                 return self._cleaned(self.memory.predict_from_mask(features, mask))
-            choice = self._choice_for_correction(session, track, frame)
+            choice = self._choice_for_correction(session, track, frame, region)
             points = prompt.points
             if region != WHOLE_FRAME:
                 points = boxes_in_region(points / self.model.image_size, region) * self.model.image_size
             prompts = Prompts(points, prompt.labels, self._earlier_logits(track, frame, region))
             ambiguous = prompt.labels.shape[1] <= AMBIGUOUS_POINTS
-            return self._cleaned(self.memory.predict_from_points(features, prompts, ambiguous, track.bank, choice))
+            bank = self._bank(track, region)
+            return self._cleaned(self.memory.predict_from_points(features, prompts, ambiguous, bank, choice))
 
     @torch.no_grad()
     def settle(self, session: VideoSession) -> None:
@@ -159,10 +160,7 @@ class Tracker:
         for frame in sorted({frame for track in tracks for frame in track.pending}):
             for track in [track for track in tracks if frame in track.pending]:
                 prediction = track.pending[frame].stored(self.model.device)
-                features = self._encode(session, frame, prediction.region)
-                with autocast_for(self.model):
-                    memory = self.memory.memorize(features, prediction, self.binarize_prompted)
-                track.bank.prompted[frame] = memory.stored(session.storage)
+                track.bank.prompted[frame] = self._memorize_prompted(session, frame, prediction)
                 track.bank.tracked.pop(frame, None)
                 del track.pending[frame]
 
@@ -173,63 +171,63 @@ class Tracker:
         An object with a prompt on this frame keeps the prediction from it. reverse: tracking runs backwards in time.
         """
         tracks = session.objects.values()
-        unprompted = [track for track in tracks if frame not in track.bank.prompted]
-        for region, members in self._regions(session, unprompted, frame, reverse):
-            self._track_in(session, frame, region, members, reverse)
-        if self.search == "region":
-            unsure = [t for t in unprompted if is_unsure(t.facts[frame], history(frame, t.facts, reverse))]
-            self._track_in(session, frame, WHOLE_FRAME, unsure, reverse, again=True)
+        if self.cuts:
+            session.cuts.show(frame, session.frames[frame])
+        self._track(session, frame, [track for track in tracks if frame not in track.bank.prompted], reverse)
         for track in tracks:
             track.directions[frame] = reverse
 
-    def _regions(self, session, tracks, frame, reverse):
-        groups: dict[Region, list[ObjectTrack]] = {}
-        for track in tracks:
-            region = WHOLE_FRAME
-            if self.search == "region":
-                region = choose_region(history(frame, track.facts, reverse), session.size_hw)
-            groups.setdefault(region, []).append(track)
-        return groups.items()
+    def _track(self, session: VideoSession, frame: int, tracks: Sequence[ObjectTrack], reverse: bool) -> None:
+        for seen in self._look(session, frame, WHOLE_FRAME, tracks, reverse):
+            self._keep(frame, seen, reverse)
 
-    def _track_in(self, session, frame, region, tracks, reverse, again=False):
-        if not tracks:
-            return
-        features = self._encode(session, frame, region)
-        for choice, batch in self._batches(session, tracks, frame, reverse):
+    def _look(
+        self, session: VideoSession, frame: int, region: Region, tracks: Sequence[ObjectTrack], reverse: bool
+    ) -> Iterator[Sighting]:
+        """Predict objects in a region of a frame, and make memories of the predictions."""
+        features = self._encode(session, frame, region) if tracks else None
+        for choice, batch in self._batches(session, tracks, frame, region, reverse):
             with autocast_for(self.model):
-                prediction = self.memory.predict_tracked(features, [track.bank for track in batch], choice)
+                prediction = self.memory.predict_tracked(features, [self._bank(t, region) for t in batch], choice)
                 memory = self.memory.memorize(features, prediction, from_prompt=False)
             prediction = self._cleaned(prediction)
             memory = replace(memory, mask_logits=prediction.mask_logits).stored(session.storage)
-            for track, own, facts in zip(batch, memory.split(), self._facts(prediction), strict=True):
-                if again and not is_better(facts, track.facts[frame]):
-                    continue
-                track.bank.tracked[frame] = own
-                track.closer.pop(frame, None)
-                track.facts[frame] = self.policy.judge(frame, facts, track.facts, reverse)
+            yield from map(Sighting, batch, memory.split(), self._facts(prediction))
+
+    def _keep(self, frame: int, seen: Sighting, reverse: bool) -> None:
+        """Take what was seen as the object's mask and memory on a frame."""
+        seen.track.bank.tracked[frame] = seen.memory
+        seen.track.closer.pop(frame, None)
+        seen.track.facts[frame] = self.policy.judge(frame, seen.facts, seen.track.facts, reverse)
+
+    def _memorize_prompted(self, session: VideoSession, frame: int, prediction: ObjectPrediction) -> Memory:
+        features = self._encode(session, frame, prediction.region)
+        with autocast_for(self.model):
+            return self.memory.memorize(features, prediction, self.binarize_prompted).stored(session.storage)
+
+    def _bank(self, track: ObjectTrack, region: Region) -> MemoryBank:
+        """The memories that an object attends to when it is looked for in a region."""
+        return track.bank
+
+    def forget_before(self, session: VideoSession, frame: int) -> None:
+        """Drop whatever a stream that has reached `frame` cannot read any more."""
+        for track in session.objects.values():
+            prompted, tracked = self.policy.forgettable(
+                frame,
+                track.bank.prompted,
+                track.bank.tracked,
+                track.facts,
+                num_maskmem=session.num_maskmem,
+                max_prompted=session.max_prompted,
+                shot_start=session.cuts.shot_start(frame),
+            )
+            track.bank.forget(prompted, tracked)
+            track.forget_before(frame)
+        session.cuts.forget_before(frame - HISTORY)
 
     def result(self, session: VideoSession, frame: int) -> FrameResult:
         """The masks of all objects on a frame, at the video's size; an object without a prediction there is absent."""
-        device, size_hw = self.model.device, session.size_hw
-        absent = torch.full((1, 1, *size_hw), NO_OBJECT_LOGIT, device=device)
-        masks, facts = [], []
-        for track in session.objects.values():
-            found = track.shown_at(frame)
-            masks.append(
-                absent if found is None else masks_to_frame(found.mask_logits.to(device), found.region, size_hw)
-            )
-            facts.append(track.facts.get(frame) if found is not None else None)
-        if not masks:
-            return FrameResult(frame, [], absent[:0])
-        joined = torch.cat(masks)
-        return FrameResult(
-            frame,
-            session.obj_ids,
-            separate(joined) if self.non_overlap_masks else joined,
-            [float("nan") if known is None else known.quality for known in facts],
-            [float("nan") if known is None else known.presence for known in facts],
-            [track.name for track in session.objects.values()],
-        )
+        return frame_result(session, frame, self.model.device, self.non_overlap_masks)
 
     def _encode(self, session: VideoSession, frame: int, region: Region = WHOLE_FRAME) -> ImageFeatures:
         """Encode a region of a frame; the features are kept, because more prompts often come on the same frame."""
@@ -265,19 +263,22 @@ class Tracker:
         return logits.clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
 
     def _batches(
-        self, session: VideoSession, tracks: Sequence[ObjectTrack], frame: int, reverse: bool
+        self, session: VideoSession, tracks: Sequence[ObjectTrack], frame: int, region: Region, reverse: bool
     ) -> Iterator[tuple[MemoryChoice, Sequence[ObjectTrack]]]:
         """Objects in batches that attend to the same frames, seen in the same regions."""
         groups: dict[tuple, list[ObjectTrack]] = {}
         for track in tracks:
-            choice = self._choose(session, track, frame, reverse)
-            regions = tuple(track.bank[other].region for other, _ in choice.spatial)
+            choice = self._choose(session, track, frame, region, reverse)
+            bank = self._bank(track, region)
+            regions = tuple(bank[other].region for other, _ in choice.spatial)
             groups.setdefault((choice, regions), []).append(track)
         for (choice, _), members in groups.items():
             for start in range(0, len(members), OBJECTS_AT_ONCE):
                 yield choice, members[start : start + OBJECTS_AT_ONCE]
 
-    def _choose(self, session: VideoSession, track: ObjectTrack, frame: int, reverse: bool) -> MemoryChoice:
+    def _choose(
+        self, session: VideoSession, track: ObjectTrack, frame: int, region: Region, reverse: bool
+    ) -> MemoryChoice:
         """The frames that an object attends to on `frame`."""
         return self.policy.choose(
             frame,
@@ -288,10 +289,13 @@ class Tracker:
             reverse=reverse,
             num_maskmem=session.num_maskmem,
             max_prompted=session.max_prompted,
+            shot_start=session.cuts.shot_start(frame, reverse),
         )
 
-    def _choice_for_correction(self, session: VideoSession, track: ObjectTrack, frame: int) -> MemoryChoice | None:
+    def _choice_for_correction(
+        self, session: VideoSession, track: ObjectTrack, frame: int, region: Region
+    ) -> MemoryChoice | None:
         """The memories of a frame that tracking has passed, in the direction in which it did; None on other frames."""
         if frame not in track.directions or not track.bank.prompted:
             return None
-        return self._choose(session, track, frame, track.directions[frame])
+        return self._choose(session, track, frame, region, track.directions[frame])

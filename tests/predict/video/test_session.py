@@ -54,7 +54,8 @@ def test_the_memory_of_a_cleared_frame_counts_as_tracked():
 def test_a_stream_forgets_prompts_and_directions_that_cannot_be_read_again():
     track = track_prompted_on(0, 30, 60)
     track.directions = dict.fromkeys(range(61), False)
-    track.forget_before(60, max_prompted=2)
+    track.bank.forget([0], [])
+    track.forget_before(60)
     assert sorted(track.prompts) == [30, 60] and list(track.directions) == [60]
 
 

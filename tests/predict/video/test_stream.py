@@ -75,7 +75,7 @@ def test_forgetting_changes_no_mask(predictor, monkeypatch):
         return masks
 
     forgetful = play()
-    monkeypatch.setattr("sam2nb.predict.video.session.ObjectTrack.forget_before", lambda *_: None)
+    monkeypatch.setattr("sam2nb.predict.video.tracker.Tracker.forget_before", lambda *_: None)
     assert all(torch.equal(a, b) for a, b in zip(forgetful, play(), strict=True))
 
 
