@@ -22,7 +22,8 @@ class CutDetector:
     def show(self, frame: int, rgb: np.ndarray) -> bool:
         """Compare a frame, (H, W, 3) uint8, with the one shown before if they are neighbours. -> a cut between them?"""
         scale = min(SIDE / max(rgb.shape[:2]), 1.0)
-        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        width, height = (max(round(side * scale), 1) for side in (rgb.shape[1], rgb.shape[0]))
+        small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
         last, self._last = self._last, (frame, small)
         if last is None or abs(frame - last[0]) != 1 or not _is_cut(last[1], small):
             return False
@@ -44,4 +45,4 @@ def _is_cut(before: np.ndarray, now: np.ndarray) -> bool:
     from scenedetect import ContentDetector, FrameTimecode  # half a second to import
 
     detector = ContentDetector(threshold=THRESHOLD, min_scene_len=1)
-    return any([detector.process_frame(FrameTimecode(n, fps=1.0), image) for n, image in enumerate((before, now))])
+    return any(detector.process_frame(FrameTimecode(n, fps=1.0), image) for n, image in enumerate((before, now)))

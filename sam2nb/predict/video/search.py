@@ -126,6 +126,7 @@ def choose_looks(
 ) -> MemoryChoice:
     """The memories that a look at the whole frame attends to: the official rule, counted in looks instead of frames.
 
+    The age of a prompted frame alone is in frames, so that it does not depend on what a stream has forgotten.
     prompted, tracked: frames with a memory of the whole frame. options: as for `choose_memories`.
     """
     frames, number = _numbered(frame, prompted, tracked)
@@ -133,7 +134,7 @@ def choose_looks(
         number[frame], [number[f] for f in prompted], [number[f] for f in tracked], reverse=reverse, **options
     )
     spatial = tuple((frames[other], row) for other, row in choice.spatial)
-    pointers = tuple((frames[other], distance) for other, distance in choice.pointers)
+    pointers = tuple((frames[n], abs(frame - frames[n]) if frames[n] in prompted else d) for n, d in choice.pointers)
     return MemoryChoice(spatial, pointers, choice.pointer_span)
 
 
