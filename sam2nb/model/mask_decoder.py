@@ -199,12 +199,16 @@ def take_stable_single_mask(prediction: MaskPrediction) -> MaskPrediction:
 
 def take_best(prediction: MaskPrediction) -> MaskPrediction:
     """Keep the mask with the highest predicted IoU: M -> M = 1"""
+    return take_mask(prediction, prediction.iou.argmax(dim=1))
+
+
+def take_mask(prediction: MaskPrediction, chosen: Tensor) -> MaskPrediction:
+    """Keep the chosen mask of each object, chosen: (B,) int64: M -> M = 1"""
     rows = torch.arange(len(prediction.iou), device=prediction.iou.device)
-    best = prediction.iou.argmax(dim=1)
     return MaskPrediction(
-        prediction.logits[rows, best][:, None],
-        prediction.iou[rows, best][:, None],
-        prediction.tokens[rows, best][:, None],
+        prediction.logits[rows, chosen][:, None],
+        prediction.iou[rows, chosen][:, None],
+        prediction.tokens[rows, chosen][:, None],
         prediction.object_score,
     )
 

@@ -1,4 +1,4 @@
-"""Scene cuts: found between neighbours in both directions, not where a scene moves or the brightness changes a little."""
+"""Scene cuts: found in both directions, not where a scene moves or its brightness changes a little."""
 
 import numpy as np
 import pytest

@@ -22,7 +22,7 @@ class Facts(NamedTuple):
     area: share of the frame that the mask covers. box: of its large parts, x1, y1, x2, y2 in 0..1 of the frame, zeros
     for an empty mask. region: the part of the frame in which it was predicted. doubt: how far the box would grow if the
     mask took in what another of the decoder's masks adds, 0 (not at all) to 1; a distractor shows itself that way.
-    clear, anchor: verdicts of the memory policy, see `policies`.
+    clear, anchor, mistaken: verdicts of the memory policy, see `policies`.
     """
 
     quality: float
@@ -33,11 +33,16 @@ class Facts(NamedTuple):
     doubt: float = 0.0
     clear: bool = True
     anchor: bool = False
+    mistaken: bool = False
 
     @property
     def visible(self) -> bool:
         """Whether the object is present and has a mask."""
         return self.presence > 0 and self.area > 0
+
+    def as_mistaken(self) -> Facts:
+        """The same for a mask that is taken for another thing: the object counts as absent."""
+        return self._replace(presence=-abs(self.presence), clear=False, mistaken=True)
 
 
 def facts_of(
@@ -85,6 +90,16 @@ def doubt_of(mask: np.ndarray, others: np.ndarray) -> float:
         joined = _box(mask | part)
         doubts.append(1 - area / ((joined[2] - joined[0]) * (joined[3] - joined[1])))
     return max(doubts)
+
+
+def box_iou(first: Region, second: Region) -> float:
+    """IoU of two boxes, 0 for an empty one."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = ((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return width * height / (sum(areas) - width * height)
 
 
 def _box(mask: np.ndarray) -> Region | None:

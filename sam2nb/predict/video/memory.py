@@ -8,19 +8,19 @@ weights of its own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2nb.model.mask_decoder import hide_absent, take_best
+from sam2nb.model.mask_decoder import hide_absent, take_mask
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice, recollect
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.video.matching import MatchingMemory
-from sam2nb.predict.video.session import Memory, ObjectPrediction
-from sam2nb.structures import FrameMemory, ImageFeatures, Prompts
+from sam2nb.predict.video.session import Memory, ObjectPrediction, ObjectTrack
+from sam2nb.structures import FrameMemory, ImageFeatures, MaskPrediction, Prompts, Region
 from sam2nb.weights.checkpoint import require_video_weights
 
 log = logging.getLogger(__name__)
@@ -85,10 +85,34 @@ class OfficialMemory:
         self, conditioned: Tensor, features: ImageFeatures, prompts: Prompts, multimask: bool
     ) -> ObjectPrediction:
         candidates = self.model.predict_masks(conditioned, features.high_res, prompts, multimask)
-        best = take_best(candidates)
-        pointer = self.model.object_pointer(best.tokens[:, 0], best.object_score)
-        logits = hide_absent(best.logits, best.object_score).float()
-        return ObjectPrediction(logits, best.object_score, best.iou, pointer, features.region, candidates)
+        return self._chosen(candidates, candidates.iou.argmax(dim=1), features.region)
+
+    def choose_mask(self, prediction: ObjectPrediction, chosen: Tensor) -> ObjectPrediction:
+        """Take other masks among the candidates of B objects. chosen: (B,) int64"""
+        return self._chosen(prediction.candidates, chosen, prediction.region)
+
+    def _chosen(self, candidates: MaskPrediction, chosen: Tensor, region: Region) -> ObjectPrediction:
+        mask = take_mask(candidates, chosen)
+        pointer = self.model.object_pointer(mask.tokens[:, 0], mask.object_score)
+        logits = hide_absent(mask.logits, mask.object_score).float()
+        return ObjectPrediction(logits, mask.object_score, mask.iou, pointer, region, candidates)
+
+
+def in_batches(
+    attending: Iterable[tuple[ObjectTrack, MemoryBank, MemoryChoice]], most: int
+) -> Iterator[tuple[MemoryChoice, list[ObjectTrack], list[MemoryBank]]]:
+    """Objects that attend to the same frames, seen in the same regions: up to `most` at once.
+
+    attending: each object, its memories and its choice among them.
+    """
+    groups: dict[tuple, list[tuple[ObjectTrack, MemoryBank]]] = {}
+    for track, bank, choice in attending:
+        regions = tuple(bank[other].region for other, _ in choice.spatial)
+        groups.setdefault((choice, regions), []).append((track, bank))
+    for (choice, _), members in groups.items():
+        for start in range(0, len(members), most):
+            tracks, banks = zip(*members[start : start + most], strict=True)
+            yield choice, list(tracks), list(banks)
 
 
 MEMORIES = {"official": OfficialMemory, "steady": OfficialMemory, "anchored": OfficialMemory, "match": MatchingMemory}

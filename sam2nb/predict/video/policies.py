@@ -4,8 +4,9 @@ A policy is a pure function over plain numbers (`Facts`), so that it can be read
 at hand:
 
 - the official rule: the latest frames, whatever was seen on them (SAM 2, arXiv 2408.00714, section 4);
-- steady: the latest frames on which the object was clearly seen (the memory rule of SAMURAI, arXiv 2411.11922, section
-  4.2): frames of occlusion and doubt do not push out those that show the object;
+- steady: the latest frames on which the object was seen (after the memory rule of SAMURAI, arXiv 2411.11922, section
+  4.2): frames without it do not push out those that show it. A mask in which the model hardly believes, compared with
+  how well it usually sees the object, is taken for another thing: it is not shown, and not remembered either;
 - anchored: steady, and some frames are kept like prompted ones: those on which the object was tracked well although
   something like it was near (the distractor-resolving memory of DAM4SAM, arXiv 2411.17576, section 3.2). The mixture is
   the one that arXiv 2512.22624 recommends.
@@ -29,12 +30,16 @@ from sam2nb.model.memory_bank import (
     closest_prompted,
     forgettable,
 )
-from sam2nb.predict.video.facts import Facts
+from sam2nb.predict.video.facts import Facts, box_iou
 
 REACH = MAX_POINTERS - 1  # frames before a scene cut that can be attended to after it
 HISTORY = 32  # tracked frames that a policy looks back on; a stream keeps no more
 # steady
-LOWEST_RANK = 0.25  # of the qualities in the history: frames below this quantile are passed over
+MISTAKEN = 0.2  # of the usual quality: below, a mask is taken for another thing, and the object is absent
+SURE = float(
+    __import__("os").environ.get("SURE", "0.75")
+)  # of the usual quality: what was taken for another thing is the object after all
+SAME_PLACE, REFUSED_FOR = 0.3, 3  # box IoU, and frames: the same other thing
 # anchored
 MAX_ANCHORS = 3
 ANCHOR_DISTANCE = 5  # frames between two anchors, at least
@@ -52,6 +57,8 @@ class MemoryPolicy(Protocol):
 
     def judge(self, frame: int, now: Facts, facts: Mapping[int, Facts], reverse: bool) -> Facts:
         """The facts of the frame that was just tracked, with the policy's verdicts on it (`clear`, `anchor`).
+
+        They say that the object is absent where the policy does not believe the mask, which is then not shown.
 
         facts: of the other frames of the object.
         """
@@ -113,7 +120,10 @@ class Steady:
     heeds_cuts = True
 
     def judge(self, frame: int, now: Facts, facts: Mapping[int, Facts], reverse: bool) -> Facts:
-        return now._replace(clear=is_clear(now, history(frame, facts, reverse)))
+        before = history(frame, facts, reverse)
+        if is_mistaken(now, before):
+            return now.as_mistaken()
+        return now._replace(clear=now.visible)
 
     def choose(
         self,
@@ -174,9 +184,8 @@ class Anchored(Steady):
     looks_for_distractors = True
 
     def judge(self, frame: int, now: Facts, facts: Mapping[int, Facts], reverse: bool) -> Facts:
-        before = history(frame, facts, reverse)
-        now = now._replace(clear=is_clear(now, before))
-        return now._replace(anchor=is_anchor(now, before))
+        now = super().judge(frame, now, facts, reverse)
+        return now._replace(anchor=is_anchor(now, history(frame, facts, reverse)))
 
     def anchors(self, frame: int, past: Sequence[int], facts: Mapping[int, Facts]) -> list[int]:
         found = [other for other in past if facts[other].anchor]
@@ -210,9 +219,20 @@ def history(frame: int, facts: Mapping[int, Facts], reverse: bool) -> list[Facts
     return [facts[other] for other in before if other in facts]
 
 
-def is_clear(now: Facts, before: Sequence[Facts]) -> bool:
-    """Whether the object is visible, and of a quality that is usual for it."""
-    return now.visible and now.quality >= quantile([old.quality for old in before if old.visible], LOWEST_RANK)
+def is_mistaken(now: Facts, before: Sequence[Facts]) -> bool:
+    """Whether the model found something, but hardly believes in its own mask: the object is gone, this is another.
+
+    What was refused stays refused at its place. Only where the object itself was seen last, behind whatever hides it,
+    may it show itself again.
+    """
+    visible = [old for old in before if old.visible]
+    if not now.visible or not visible:
+        return False
+    share = now.quality / max(median(old.quality for old in visible), 1e-6)
+    refused = any(old.mistaken and box_iou(old.box, now.box) > SAME_PLACE for old in before[:REFUSED_FOR])
+    if refused and box_iou(visible[0].box, now.box) == 0:
+        return True
+    return share < (SURE if refused else MISTAKEN)
 
 
 def is_anchor(now: Facts, before: Sequence[Facts]) -> bool:

@@ -47,10 +47,12 @@ class SAM2VideoPredictor:
     """Track objects through videos. One predictor serves any number of sessions.
 
     model: from `load_model` or `build_sam2`.
-    memory: "official", as trained, or "match", which compares image features and works with image-only weights too
-        (see `matching`). None takes the official memory wherever the model has weights for it.
-        "steady" and "anchored" are experimental policies of the official memory (see `policies`).
-    search: "frame", or "region" (experimental), a square around the last mask; see `search`.
+    memory: which frames are remembered, and how. "official", as trained; "steady", the same but only frames on which
+        the object was clearly seen; "anchored", steady and frames kept for good that tell it from a distractor (see
+        `policies`); "match", which compares image features and works with image-only weights too (see `matching`).
+        None takes the official memory wherever the model has weights for it, else "match".
+    search: "frame", or "region", a square around the last mask, which shows small objects larger; see `search`.
+    motion: let the speed of an object count in the choice among the decoder's masks; see `motion`.
     closer: answer clicks and boxes on small objects again on a crop, see the module `closer`.
     fill_hole_area, max_sprinkle_area, non_overlap_masks, binarize_prompted: see `Tracker`. These and `closer` can be
         changed later.
@@ -72,6 +74,7 @@ class SAM2VideoPredictor:
         memory: str | None = None,
         search: str = "frame",
         closer: bool = False,
+        motion: bool = False,
         fill_hole_area: int = FILL_HOLE_AREA,
         max_sprinkle_area: int = 0,
         non_overlap_masks: bool = False,
@@ -80,6 +83,10 @@ class SAM2VideoPredictor:
     ) -> None:
         if search not in SEARCHES:
             raise ValueError(f"search must be one of {', '.join(SEARCHES)}, got {search!r}")
+        if motion and memory == "match":
+            raise ValueError(
+                'motion chooses among the masks of the learned memory: it cannot be used with memory="match"'
+            )
         self.model = model
         policy = choose_policy(memory)
         self.tracker = SEARCHES[search](
@@ -87,6 +94,7 @@ class SAM2VideoPredictor:
             memory=choose_memory(model, memory),
             policy=policy,
             closer=closer,
+            motion=motion,
             cuts=policy.heeds_cuts or search == "region",
             fill_hole_area=fill_hole_area,
             max_sprinkle_area=max_sprinkle_area,

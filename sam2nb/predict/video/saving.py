@@ -31,7 +31,16 @@ KIND = "video session"
 TYPES = (ObjectTrack, FramePrompt, ObjectPrediction, MemoryBank, FrameMemory, MatchMemory, View, Facts)
 STORED = ("features", "mask_logits", "frame", "regions")  # fields of memories that `stored` moves to the storage
 # options on which results depend; `memory` is asked for by name
-OPTIONS = ("search", "fill_hole_area", "max_sprinkle_area", "non_overlap_masks", "binarize_prompted", "closer", "cuts")
+OPTIONS = (
+    "search",
+    "fill_hole_area",
+    "max_sprinkle_area",
+    "non_overlap_masks",
+    "binarize_prompted",
+    "closer",
+    "cuts",
+    "motion",
+)
 THUMBNAIL = (16, 16)  # pixels, of the first frame
 SAME_VIDEO = 8  # levels of 255 by which its pixels may differ on average: another decoder, not another video
 

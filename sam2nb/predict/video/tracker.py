@@ -24,7 +24,8 @@ from sam2nb.predict.precision import autocast_for
 from sam2nb.predict.regions import boxes_in_region, mask_in_region, move_logits, pixels_of
 from sam2nb.predict.video.closer import look_closer_at, on_frame
 from sam2nb.predict.video.facts import Facts, facts_of
-from sam2nb.predict.video.memory import VideoMemory
+from sam2nb.predict.video.memory import VideoMemory, in_batches
+from sam2nb.predict.video.motion import choose_by_motion, expected_box
 from sam2nb.predict.video.policies import HISTORY, MemoryPolicy, Official
 from sam2nb.predict.video.prompts import join_points
 from sam2nb.predict.video.results import frame_result
@@ -40,6 +41,7 @@ from sam2nb.predict.video.session import (
 )
 from sam2nb.structures import (
     MASK_LOGIT_CLAMP,
+    NO_OBJECT_LOGIT,
     WHOLE_FRAME,
     ImageFeatures,
     Prompts,
@@ -62,6 +64,7 @@ class Tracker:
     of the input's side) are filled and dropped. non_overlap_masks: every pixel of a result belongs to one object at
     most. binarize_prompted: the memory of a prompted frame takes its mask as certain. closer: answer clicks and boxes
     on small objects again on a crop, see `closer`. cuts: look for scene cuts, which the policy is told of.
+    motion: let the speed of an object count in the choice among three masks, see `motion`.
 
     Looks for objects in the whole frame; `RegionTracker` looks in parts of it.
     """
@@ -77,6 +80,7 @@ class Tracker:
     binarize_prompted: bool = True
     closer: bool = False
     cuts: bool = False
+    motion: bool = False
 
     def open(
         self,
@@ -186,19 +190,28 @@ class Tracker:
     ) -> Iterator[Sighting]:
         """Predict objects in a region of a frame, and make memories of the predictions."""
         features = self._encode(session, frame, region) if tracks else None
-        for choice, batch in self._batches(session, tracks, frame, region, reverse):
+        attending = [
+            (track, self._bank(track, region), self._choose(session, track, frame, region, reverse)) for track in tracks
+        ]
+        for choice, batch, banks in in_batches(attending, OBJECTS_AT_ONCE):
             with autocast_for(self.model):
-                prediction = self.memory.predict_tracked(features, [self._bank(t, region) for t in batch], choice)
+                prediction = self.memory.predict_tracked(features, banks, choice)
+                if self.motion:
+                    expected = [expected_box(frame, track.facts, reverse) for track in batch]
+                    prediction = self.memory.choose_mask(prediction, choose_by_motion(prediction, expected))
                 memory = self.memory.memorize(features, prediction, from_prompt=False)
             prediction = self._cleaned(prediction)
             memory = replace(memory, mask_logits=prediction.mask_logits).stored(session.storage)
             yield from map(Sighting, batch, memory.split(), self._facts(prediction))
 
     def _keep(self, frame: int, seen: Sighting, reverse: bool) -> None:
-        """Take what was seen as the object's mask and memory on a frame."""
-        seen.track.bank.tracked[frame] = seen.memory
+        """Take what was seen as the object's mask and memory on a frame, unless the policy says it is another thing."""
+        facts, memory = self.policy.judge(frame, seen.facts, seen.track.facts, reverse), seen.memory
+        if seen.facts.visible and not facts.visible:
+            memory = replace(memory, mask_logits=torch.full_like(memory.mask_logits, NO_OBJECT_LOGIT))
+        seen.track.bank.tracked[frame] = memory
         seen.track.closer.pop(frame, None)
-        seen.track.facts[frame] = self.policy.judge(frame, seen.facts, seen.track.facts, reverse)
+        seen.track.facts[frame] = facts
 
     def _memorize_prompted(self, session: VideoSession, frame: int, prediction: ObjectPrediction) -> Memory:
         features = self._encode(session, frame, prediction.region)
@@ -261,20 +274,6 @@ class Tracker:
             return None
         logits = move_logits(earlier.mask_logits.to(self.model.device), earlier.region, region)
         return logits.clamp(-MASK_LOGIT_CLAMP, MASK_LOGIT_CLAMP)
-
-    def _batches(
-        self, session: VideoSession, tracks: Sequence[ObjectTrack], frame: int, region: Region, reverse: bool
-    ) -> Iterator[tuple[MemoryChoice, Sequence[ObjectTrack]]]:
-        """Objects in batches that attend to the same frames, seen in the same regions."""
-        groups: dict[tuple, list[ObjectTrack]] = {}
-        for track in tracks:
-            choice = self._choose(session, track, frame, region, reverse)
-            bank = self._bank(track, region)
-            regions = tuple(bank[other].region for other, _ in choice.spatial)
-            groups.setdefault((choice, regions), []).append(track)
-        for (choice, _), members in groups.items():
-            for start in range(0, len(members), OBJECTS_AT_ONCE):
-                yield choice, members[start : start + OBJECTS_AT_ONCE]
 
     def _choose(
         self, session: VideoSession, track: ObjectTrack, frame: int, region: Region, reverse: bool

@@ -16,7 +16,7 @@ from sam2nb.predict.video.policies import (
     Steady,
     choose_policy,
     is_anchor,
-    is_clear,
+    is_mistaken,
     latest,
 )
 
@@ -110,16 +110,37 @@ def test_what_a_stream_forgets_is_never_chosen_again(name, seed):
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_frame_is_clear_where_the_object_is_as_well_seen_as_usual():
-    before = [facts(quality) for quality in (0.5, 0.6, 0.7, 0.8)]
-    assert is_clear(facts(0.65), before) and not is_clear(facts(0.4), before)
-    assert not is_clear(facts(0.9, presence=-1.0), before)
-    assert is_clear(facts(0.1), []), "nothing to compare with"
+def test_a_mask_that_the_model_hardly_believes_in_is_another_thing():
+    before = [facts(0.8)] * 5
+    assert is_mistaken(facts(0.1), before) and not is_mistaken(facts(0.3), before)
+    assert not is_mistaken(facts(0.1, presence=-1.0), before), "absent anyway"
+    assert not is_mistaken(facts(0.1), []), "nothing to compare with"
 
 
-def test_thresholds_are_ranks_so_that_rough_estimates_serve():
-    low = [facts(quality / 10) for quality in (0.5, 0.6, 0.7, 0.8)]
-    assert is_clear(facts(0.065), low) and not is_clear(facts(0.04), low)
+def test_thresholds_are_shares_so_that_rough_estimates_serve():
+    low = [facts(0.08)] * 5
+    assert is_mistaken(facts(0.01), low) and not is_mistaken(facts(0.03), low)
+
+
+def test_what_was_refused_stays_refused_at_its_place():
+    here, there = (0.1, 0.1, 0.3, 0.3), (0.6, 0.6, 0.8, 0.8)
+    seen = [facts(0.8, box=here)] * 5
+    other = facts(0.05, box=there).as_mistaken()
+    assert is_mistaken(facts(0.9, box=there), [other, *seen]), "however sure"
+    assert not is_mistaken(facts(0.9, box=here), [other, *seen]), "elsewhere"
+    hidden = facts(0.05, box=here).as_mistaken()
+    assert is_mistaken(facts(0.4, box=here), [hidden, *seen])
+    assert not is_mistaken(facts(0.7, box=here), [hidden, *seen]), "it comes out from behind where it was seen last"
+
+
+def test_steady_passes_over_what_is_another_thing_and_shows_the_object_as_absent():
+    known = {frame: facts(0.8) for frame in range(5)}
+    judged = Steady().judge(5, facts(0.05), known, reverse=False)
+    assert judged.mistaken and not judged.visible and not judged.clear
+    known[5] = judged
+    known[6] = Steady().judge(6, facts(0.8), known, reverse=False)
+    assert known[6].clear
+    assert 5 not in [frame for frame, _ in Steady().choose(7, {0}, set(range(1, 7)), known).spatial]
 
 
 def test_an_anchor_is_clear_of_usual_size_and_beside_a_distractor():

@@ -150,17 +150,14 @@ def test_a_stream_keeps_a_constant_number_of_memories(predictor, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(forgetful, play()[0], strict=True))
 
 
-def test_everything_in_a_video_can_be_searched_in_regions(predictor):
-    result = None
-    for result in predictor.propagate_in_video(_prompted(predictor)):
-        pass
-    assert result.obj_ids == [1]
-
-
-def _prompted(predictor):
-    session = open_clip(predictor)
-    predictor.add_new_points_or_box(session, 0, 1, box=[8, 10, 28, 30])
-    return session
+def test_policies_and_motion_work_in_regions(predictor):
+    for options in ({"memory": "anchored"}, {"memory": "steady", "motion": True}, {"memory": "match"}):
+        searching = SAM2VideoPredictor(predictor.model, search="region", progress=False, **options)
+        session = open_clip(searching)
+        searching.add_new_points_or_box(session, 0, 1, box=[8, 10, 28, 30])
+        searching.add_new_points_or_box(session, 0, 2, **OTHER)
+        masks = run(searching, session)
+        assert set(masks) == set(range(COUNT)) and all(torch.isfinite(mask).all() for mask in masks.values())
 
 
 def test_an_unknown_search_is_refused_by_name():
