@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice
 from sam2nb.predict.regions import move_logits, region_around
-from sam2nb.predict.video.policies import history
+from sam2nb.predict.video.policies import history, is_mistaken
 from sam2nb.predict.video.search import (
     believe_frame,
     choose_looks,
@@ -25,12 +25,7 @@ from sam2nb.predict.video.search import (
     group_regions,
     must_look_around,
 )
-from sam2nb.predict.video.session import (
-    FramePrompt,
-    ObjectPrediction,
-    ObjectTrack,
-    VideoSession,
-)
+from sam2nb.predict.video.session import FramePrompt, ObjectPrediction, ObjectTrack, Sighting, VideoSession
 from sam2nb.predict.video.tracker import Tracker
 from sam2nb.structures import WHOLE_FRAME, Region
 
@@ -65,18 +60,29 @@ class RegionTracker(Tracker):
 
     def _track(self, session: VideoSession, frame: int, tracks: Sequence[ObjectTrack], reverse: bool) -> None:
         for region, members in self._regions(session, frame, tracks, reverse):
-            for seen in self._look(session, frame, region, members, reverse):
-                self._keep(frame, seen, reverse)
-                if region == WHOLE_FRAME:
-                    seen.track.wide.tracked[frame] = seen.memory
+            if region == WHOLE_FRAME:
+                for seen in self._look_around(session, frame, members, reverse):
+                    self._keep(frame, seen, reverse)
+            else:
+                for seen in self._look(session, frame, region, members, reverse):
+                    self._keep(frame, seen, reverse)
         again = [t for t in tracks if must_look_around(frame, t.facts[frame], history(frame, t.facts, reverse))]
-        for seen in self._look(session, frame, WHOLE_FRAME, again, reverse):
-            seen.track.wide.tracked[frame] = seen.memory
-            part = seen.track.bank.tracked[frame]
+        for seen in self._look_around(session, frame, again, reverse):
+            part, before = seen.track.bank.tracked[frame], history(frame, seen.track.facts, reverse)
             agreement = overlap(move_logits(part.mask_logits, part.region, WHOLE_FRAME), seen.memory.mask_logits)
-            before = history(frame, seen.track.facts, reverse)
             if believe_frame(seen.facts, seen.track.facts[frame], agreement, before):
                 self._keep(frame, seen, reverse)
+
+    def _look_around(
+        self, session: VideoSession, frame: int, tracks: Sequence[ObjectTrack], reverse: bool
+    ) -> Iterator[Sighting]:
+        """Look for objects in the whole frame; what is taken for another thing is not remembered, see `policies`."""
+        for seen in self._look(session, frame, WHOLE_FRAME, tracks, reverse):
+            if is_mistaken(seen.facts, history(frame, seen.track.facts, reverse)):
+                yield seen._replace(facts=seen.facts.as_mistaken())
+            else:
+                seen.track.wide.tracked[frame] = seen.memory
+                yield seen
 
     def forget_before(self, session: VideoSession, frame: int) -> None:
         super().forget_before(session, frame)

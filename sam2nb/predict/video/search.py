@@ -20,6 +20,7 @@ from sam2nb.structures import WHOLE_FRAME, Region
 
 LOOK_AROUND_EVERY = 3  # frames
 AGREEMENT = 0.7  # IoU of the masks from a region and the whole frame: above, the finer one is kept
+CUT_OFF_AGREEMENT = 0.9  # the same for an object that reaches over its region
 BONUS = 0.1  # of quality, for the whole frame
 RETURN = 0.5  # of the usual quality: an object that a region does not show is back from there on
 EDGE = 0.01  # of the region: a box this close to its edge may be cut off
@@ -108,6 +109,8 @@ def believe_frame(whole: Facts, part: Facts, agreement: float, before: Sequence[
     agreement: IoU of the two masks. The decision is by predicted IoU, with a small bonus for the whole frame, because
     a region may have settled on part of the object.
     """
+    if whole.visible and is_cut_off(part):
+        return agreement < CUT_OFF_AGREEMENT
     if whole.visible and part.visible:
         return agreement < AGREEMENT and whole.quality > part.quality - BONUS
     usual = usual_quality(before)

@@ -207,7 +207,7 @@ class Tracker:
     def _keep(self, frame: int, seen: Sighting, reverse: bool) -> None:
         """Take what was seen as the object's mask and memory on a frame, unless the policy says it is another thing."""
         facts, memory = self.policy.judge(frame, seen.facts, seen.track.facts, reverse), seen.memory
-        if seen.facts.visible and not facts.visible:
+        if facts.mistaken:
             memory = replace(memory, mask_logits=torch.full_like(memory.mask_logits, NO_OBJECT_LOGIT))
         seen.track.bank.tracked[frame] = memory
         seen.track.closer.pop(frame, None)
