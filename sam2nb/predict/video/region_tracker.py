@@ -1,4 +1,4 @@
-"""Search-region tracking: look for each object in a region around its last mask, and in the whole frame when in doubt.
+"""Search-region tracking: a region around the last mask, and the whole frame when in doubt.
 
 Every object has two memory banks. `bank` holds what its mask was made from, in regions; `wide` holds memories of the
 whole frame, from the looks around. Memories of both kinds are never mixed in one, because an object is of another size
