@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,31 +15,15 @@ from sam2nb.huggingface.model import Sam2Model
 from sam2nb.huggingface.processor import Sam2Processor
 from sam2nb.model.layers import to_tokens
 from sam2nb.weights.checkpoint import load_checkpoint
-from tests.reference import scramble
+from tests.huggingface.pairs import FEATURES, LOGITS, SCORES, close, make_pair
 
 SIDE = 256
-FEATURES, LOGITS, SCORES = 1e-4, 1e-3, 1e-4  # tolerances
-
-
-def close(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=1e-5)
 
 
 @pytest.fixture(scope="module", params=["sam2.1_hiera_t", "sam2_hiera_b+"])
 def pair(request, tmp_path_factory):
     """Our adapter and both transformers classes with the same random weights, by way of a saved folder."""
-    transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("hub")
-    ours = Sam2Model(Sam2Config(request.param, SIDE)).eval()
-    scramble(ours.sam2, seed=5)
-    ours.save_pretrained(folder)
-    load = {"pretrained_model_name_or_path": folder, "output_loading_info": True}
-    video, about_video = transformers.Sam2VideoModel.from_pretrained(**load)
-    still, about_still = transformers.Sam2Model.from_pretrained(**load)
-    for about in (about_video, about_still):
-        assert not about["missing_keys"] and not about["mismatched_keys"]
-    assert not about_video["unexpected_keys"]
-    return SimpleNamespace(ours=ours, still=still.eval(), video=video.eval(), folder=folder)
+    return make_pair(request.param, SIDE, tmp_path_factory.mktemp("hub"))
 
 
 @pytest.fixture
