@@ -22,6 +22,7 @@ from sam2nb.huggingface.prompts import PADDING
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
 from sam2nb.structures import BOX_CORNER_LABELS, NO_OBJECT_LOGIT, PADDING_LABEL, MaskPrediction, Prompts
+from sam2nb.weights.checkpoint import SCORE_HEAD
 
 SURELY_ABSENT = -1e3  # object score of a row that holds no object
 FIELDS = ("logits", "iou", "tokens", "object_score")  # of MaskPrediction
@@ -127,7 +128,7 @@ class Sam2Model(nn.Module):
             prompts = Prompts(points[index], labels[index], masks)
             predictions.append(self._predict(coarse, tuple(high_res), prompts, multimask_output))
         logits, ious, _, scores = (torch.stack([getattr(p, field) for p in predictions]) for field in FIELDS)
-        if "sam_mask_decoder.pred_obj_score_head" in self.sam2.missing_parts:
+        if SCORE_HEAD in self.sam2.missing_parts:
             scores = torch.full_like(scores, float("nan"))
         return Sam2Output(ious, logits, scores, maps)
 

@@ -189,4 +189,4 @@ def _read_maps(maps: Any, sizes: Tensor, side: int) -> Tensor | None:
         if array.ndim != 2 or array.dtype.kind not in "iub":
             raise ValueError(f"segmentation_maps must be (H, W) integers, got {array.dtype} of shape {array.shape}")
     exact = [torch.from_numpy(array.astype(np.float64))[None, None] for array in arrays]
-    return torch.cat([F.interpolate(array, (side, side), mode="nearest") for array in exact])[:, 0].long()
+    return torch.cat([F.interpolate(array, (side, side), mode="nearest-exact") for array in exact])[:, 0].long()
