@@ -1,0 +1,116 @@
+"""Meta's own configuration files: the configuration of ours that builds the same model, and the settings to change.
+
+A file from a checkout of the official package, or an edited copy of one, is read as plain YAML. Each of its settings is
+either translated, or must have the value that every official model has; no setting is ignored in silence.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sam2nb.weights.registry import TRUNKS, config_of
+
+# Meta's name of a setting -> ours; both within `model:`.
+SAME = ("image_size", "num_maskmem", "compile_image_encoder", "image_encoder.scalp", "memory_encoder.out_dim")
+TRANSLATED = {name: name for name in (*SAME, "memory_attention.num_layers")} | {
+    "image_encoder.trunk.embed_dim": "image_encoder.trunk.embed_dim",
+    "image_encoder.trunk.num_heads": "image_encoder.trunk.num_heads",
+    "image_encoder.trunk.stages": "image_encoder.trunk.stages",
+    "image_encoder.trunk.window_spec": "image_encoder.trunk.windows",
+    "image_encoder.trunk.global_att_blocks": "image_encoder.trunk.global_blocks",
+    "image_encoder.neck.d_model": "image_encoder.neck.d_model",
+    "image_encoder.neck.fpn_top_down_levels": "image_encoder.neck.top_down_levels",
+    "memory_attention.layer.dim_feedforward": "memory_attention.feedforward_width",
+    "memory_encoder.fuser.num_layers": "memory_encoder.num_layers",
+}
+BACKWARDS = {"image_encoder.neck.backbone_channel_list": "image_encoder.neck.widths"}  # coarsest level first there
+SQUARE = {"image_encoder.trunk.window_pos_embed_bkg_spatial_size": "image_encoder.trunk.position_grid"}
+GENERATION = ("no_obj_embed_spatial", "proj_tpos_enc_in_obj_ptrs", "add_tpos_enc_to_obj_ptrs")
+GENERATION_2_1_ONLY = ("use_signed_tpos_enc_to_obj_ptrs",)
+FIXED = {  # as in all official configurations
+    "sigmoid_scale_for_mem_enc": 20.0,
+    "sigmoid_bias_for_mem_enc": -10.0,
+    "use_mask_input_as_output_without_sam": True,
+    "directly_add_no_mem_embed": True,
+    "use_high_res_features_in_sam": True,
+    "multimask_output_in_sam": True,
+    "multimask_output_for_tracking": True,
+    "use_multimask_token_for_obj_ptr": True,
+    "multimask_min_pt_num": 0,
+    "multimask_max_pt_num": 1,
+    "iou_prediction_use_sigmoid": True,
+    "use_obj_ptrs_in_encoder": True,
+    "only_obj_ptrs_in_the_past_for_eval": True,
+    "pred_obj_scores": True,
+    "pred_obj_scores_mlp": True,
+    "fixed_no_obj_ptr": True,
+    "use_mlp_for_obj_ptr_proj": True,
+    "max_obj_ptrs_in_encoder": 16,
+    "memory_temporal_stride_for_eval": 1,
+}
+FREE = ("_target_", "layer", "position_encoding", "mask_downsampler", "pos_enc_at_input", "d_model", "fpn_interp_model")
+DEFAULT_TRUNK = "base_plus"  # a file that names no stages means those
+MARK = "sam2.modeling"  # the package whose classes the file names
+
+
+def is_meta_config(path: Path) -> bool:
+    """Whether a file on disk is a configuration of the official package."""
+    return path.is_file() and MARK in path.read_text(encoding="utf-8", errors="replace")
+
+
+def translate(path: Path) -> tuple[str, list[str]]:
+    """A configuration file of the official package -> the name of ours, hydra overrides of it
+
+    Raises ValueError for a file without a model, and for a setting that this package does not have.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"config_file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise ValueError(f"config_file {str(path)!r} has no `model:` section")
+    settings = _flat(content["model"])
+    is_2_1 = bool(settings.get("no_obj_embed_spatial"))
+    overrides = [line for name, value in settings.items() if (line := _override(path, name, value, is_2_1))]
+    width, stages = (settings.get(f"image_encoder.trunk.{part}") for part in ("embed_dim", "stages"))
+    known = (size for size, trunk in TRUNKS.items() if stages and (trunk.width, trunk.blocks) == (width, sum(stages)))
+    return config_of("2.1" if is_2_1 else "2.0", next(known, DEFAULT_TRUNK)), overrides
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in section.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _override(path: Path, name: str, value: Any, is_2_1: bool) -> str | None:
+    """The override of ours for one setting, None where there is nothing to change; ValueError where there is no way."""
+    if name in TRANSLATED:
+        return f"++model.{TRANSLATED[name]}={_text(value)}"
+    if name in BACKWARDS:
+        return f"++model.{BACKWARDS[name]}={_text(value[::-1])}"
+    if name in SQUARE and value[0] == value[1]:
+        return f"++model.{SQUARE[name]}={value[0]}"
+    if name in GENERATION or name in GENERATION_2_1_ONLY:
+        wanted: Any = is_2_1
+    elif name in FIXED:
+        wanted = FIXED[name]
+    elif "." in name and any(part in FREE for part in name.split(".")):
+        return None  # inside a box; the boxes of all official models are built alike
+    elif name in FREE:
+        return None
+    else:
+        raise ValueError(f"config_file {str(path)!r} sets {name} to {value!r}, which sam2nb does not have")
+    if value != wanted:
+        raise ValueError(f"config_file {str(path)!r} sets {name} to {value!r}; sam2nb has it at {wanted!r} only")
+    return None
+
+
+def _text(value: Any) -> str:
+    """A number, truth or list as hydra reads it."""
+    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, list) else str(value)
