@@ -1,4 +1,4 @@
-"""Meta's own configuration files: the configuration of ours that builds the same model, and the settings to change.
+"""Meta's configuration files: which of ours builds the same model, and what was changed in the file.
 
 A file from a checkout of the official package, or an edited copy of one, is read as plain YAML. Each of its settings is
 either translated, or must have the value that every official model has; no setting is ignored in silence.

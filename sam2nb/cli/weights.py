@@ -59,11 +59,13 @@ def export(
     from sam2nb.weights.convert import AS_STORED, export_checkpoint
 
     if naming == "huggingface" and not target.suffix:
-        from sam2nb.huggingface.model import Sam2Model
+        from sam2nb.huggingface import Sam2Model, Sam2VideoProcessor
 
         if dtype != AS_STORED:
             raise ValueError("a folder for transformers is written as stored; choose the precision when you load it")
-        Sam2Model.from_pretrained(source).save_pretrained(target)
+        model = Sam2Model.from_pretrained(source)
+        model.save_pretrained(target)
+        Sam2VideoProcessor(model.config.image_size).save_pretrained(target)  # serves images too
         typer.echo(target)
         return
     typer.echo(export_checkpoint(source, target, dtype=dtype, naming=naming))

@@ -1,4 +1,4 @@
-"""Images to model inputs, prompts to model coordinates and masks back, by the name of `sam2.utils.transforms`."""
+"""Images and prompts to the model, and masks back, by the name of `sam2.utils.transforms`."""
 
 from __future__ import annotations
 
