@@ -1,7 +1,8 @@
 """Meta's configuration files: which of ours builds the same model, and what was changed in the file.
 
 A file from a checkout of the official package, or an edited copy of one, is read as plain YAML. Each of its settings is
-either translated, or must have the value that every official model has; no setting is ignored in silence.
+either translated, or must have the value that every official model has; those that change nothing in a prediction
+(`WITHOUT_EFFECT`) are not read.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ TRANSLATED = {name: name for name in (*SAME, "memory_attention.num_layers")} | {
 }
 BACKWARDS = {"image_encoder.neck.backbone_channel_list": "image_encoder.neck.widths"}  # coarsest level first there
 SQUARE = {"image_encoder.trunk.window_pos_embed_bkg_spatial_size": "image_encoder.trunk.position_grid"}
-GENERATION = ("no_obj_embed_spatial", "proj_tpos_enc_in_obj_ptrs", "add_tpos_enc_to_obj_ptrs")
-GENERATION_2_1_ONLY = ("use_signed_tpos_enc_to_obj_ptrs",)
+GENERATION = (  # true in SAM 2.1, false or missing in 2.0
+    "no_obj_embed_spatial",
+    "proj_tpos_enc_in_obj_ptrs",
+    "add_tpos_enc_to_obj_ptrs",
+    "use_signed_tpos_enc_to_obj_ptrs",
+)
 FIXED = {  # as in all official configurations
     "sigmoid_scale_for_mem_enc": 20.0,
     "sigmoid_bias_for_mem_enc": -10.0,
@@ -51,9 +56,35 @@ FIXED = {  # as in all official configurations
     "max_obj_ptrs_in_encoder": 16,
     "memory_temporal_stride_for_eval": 1,
 }
-FREE = ("_target_", "layer", "position_encoding", "mask_downsampler", "pos_enc_at_input", "d_model", "fpn_interp_model")
+FIXED_INSIDE = {  # settings inside the boxes, by their last name, and the values that they have in official files
+    "d_model": (256,),
+    "fpn_interp_model": ("nearest",),
+    "normalize": (True,),
+    "scale": (None,),
+    "temperature": (10000,),
+    "num_pos_feats": (256, 64),
+    "pos_enc_at_input": (True,),
+    "pos_enc_at_attn": (False,),
+    "pos_enc_at_cross_attn_keys": (True,),
+    "pos_enc_at_cross_attn_queries": (False,),
+    "activation": ("relu",),
+    "rope_theta": (10000.0,),
+    "rope_k_repeat": (True,),
+    "embedding_dim": (256,),
+    "num_heads": (1,),
+    "downsample_rate": (1,),
+    "kv_in_dim": (64,),
+    "kernel_size": (3, 7),
+    "stride": (2,),
+    "padding": (1, 3),
+    "dim": (256,),
+    "use_dwconv": (True,),
+}
+# for training alone, and the grid of rotary positions, which follows the size of the input here
+WITHOUT_EFFECT = ("dropout", "layer_scale_init_value", "feat_sizes")
 DEFAULT_TRUNK = "base_plus"  # a file that names no stages means those
-MARK = "sam2.modeling"  # the package whose classes the file names
+PACKAGE = "sam2"  # whose classes the file names
+MARK = f"{PACKAGE}.modeling"
 
 
 def is_meta_config(path: Path) -> bool:
@@ -96,18 +127,21 @@ def _override(path: Path, name: str, value: Any, is_2_1: bool) -> str | None:
         return f"++model.{BACKWARDS[name]}={_text(value[::-1])}"
     if name in SQUARE and value[0] == value[1]:
         return f"++model.{SQUARE[name]}={value[0]}"
-    if name in GENERATION or name in GENERATION_2_1_ONLY:
-        wanted: Any = is_2_1
-    elif name in FIXED:
-        wanted = FIXED[name]
-    elif "." in name and any(part in FREE for part in name.split(".")):
-        return None  # inside a box; the boxes of all official models are built alike
-    elif name in FREE:
+    last = name.rsplit(".", 1)[-1]
+    if last in WITHOUT_EFFECT or (last == "_target_" and str(value).startswith(f"{PACKAGE}.")):
         return None
-    else:
+    allowed: tuple[Any, ...] = ()
+    if name in GENERATION:
+        allowed = (is_2_1,)
+    elif name in FIXED:
+        allowed = (FIXED[name],)
+    elif "." in name:
+        allowed = FIXED_INSIDE.get(last, ())
+    if not allowed:
         raise ValueError(f"config_file {str(path)!r} sets {name} to {value!r}, which sam2nb does not have")
-    if value != wanted:
-        raise ValueError(f"config_file {str(path)!r} sets {name} to {value!r}; sam2nb has it at {wanted!r} only")
+    if value not in allowed:
+        only = " or ".join(map(repr, allowed))
+        raise ValueError(f"config_file {str(path)!r} sets {name} to {value!r}; sam2nb has it at {only} only")
     return None
 
 

@@ -69,6 +69,15 @@ def test_edits_count(edited):
         (("[7, 7]", "[7, 14]"), r"window_pos_embed_bkg_spatial_size to \[7, 14\], which sam2nb does not have"),
         (("add_tpos_enc_to_obj_ptrs: True", "add_tpos_enc_to_obj_ptrs: False"), "to False; sam2nb has it at True only"),
         (("model:", "model: ["), "is not YAML"),
+        (
+            ("    d_model: 256\n    layer", "    d_model: 128\n    layer"),
+            "memory_attention.d_model to 128; .* at 256 only",
+        ),
+        (
+            ("hieradet.Hiera", "hieradet.Hiera2\n      mask_ratio: 0.5"),
+            "trunk.mask_ratio to 0.5, which sam2nb does not",
+        ),
+        (("sam2.modeling.backbones.hieradet.Hiera", "my.Hiera"), "_target_ to 'my.Hiera', which sam2nb does not have"),
     ],
 )
 def test_a_setting_that_cannot_be_followed_is_named(edited, change, message):

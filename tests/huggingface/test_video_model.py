@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -167,13 +169,14 @@ def test_mask_prompts_agree_once_the_pointer_comes_from_the_single_mask(pair, cl
     assert_alike(mine, reference)
 
 
-def test_frames_reach_the_model_as_in_our_video_predictor(pair, clip):
-    predictor = SAM2VideoPredictor(pair.ours.sam2, fill_hole_area=0, progress=False)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_masks_are_those_of_our_video_predictor_in_either_precision(small, processor, clip, dtype):
+    model = copy.deepcopy(small).to(dtype)
+    predictor = SAM2VideoPredictor(model.sam2, fill_hole_area=0, progress=False)
     state = predictor.init_state(clip)
     predictor.add_new_points_or_box(state, 0, 1, box=[8, 10, 30, 32])
     expected = [result.masks for result in predictor.propagate_in_video(state)]
-    processor = Sam2VideoProcessor(SIDE)
-    play = Play(pair.ours, processor, processor.init_video_session(clip))
+    play = Play(model, processor, processor.init_video_session(clip, dtype=dtype))
     play.add(0, 1, **BOX)
     play.propagate()
     full = processor.post_process_masks(play.masks, [SIZE_HW] * FRAMES, binarize=False)
