@@ -18,7 +18,7 @@ from tests.reference import scramble
 
 SIDE, FRAMES = 128, 6
 SIZE_HW = (40, 56)
-LOGIT_TOLERANCE = 0.05  # memories are stored in bfloat16, whose rounding a tiny difference can flip
+LOGIT_TOLERANCE = 5e-3  # of logits of about 10; memories are stored in bfloat16, whose rounding a tiny gap can flip
 AGREEMENT = 0.999  # of the signs of mask logits
 CLICK = {"input_points": [[[[20, 20]]]], "input_labels": [[[1]]]}
 TWO_CLICKS = {"input_points": [[[[20, 20]], [[40, 10]]]], "input_labels": [[[1], [1]]]}
