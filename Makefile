@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 OFFICIAL := sam2==1.1.0
 REFERENCE_METRICS := trackeval==1.3.0
+EXPORT_READER := datumaro==1.13.12
 
 .PHONY: lab run test lint checkpoint colab tree clean
 
@@ -48,7 +49,7 @@ $(VENV)/lab.done: requirements.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/test.done: $(VENV)/lab.done pyproject.toml
 	$(PIP) --editable ".[test]"
 	SAM2_BUILD_CUDA=0 $(PIP) --no-deps --no-build-isolation $(OFFICIAL)
-	$(PIP) --no-deps $(REFERENCE_METRICS)
+	$(PIP) --no-deps $(REFERENCE_METRICS) $(EXPORT_READER)
 	touch $@
 
 clean:

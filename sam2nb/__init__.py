@@ -17,8 +17,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "build_sam2": "sam2nb.build",
+    "build_sam2_hf": "sam2nb.build",
     "load_model": "sam2nb.build",
     "build_sam2_video_predictor": "sam2nb.predict.video.build",
+    "build_sam2_video_predictor_hf": "sam2nb.predict.video.build",
     "SAM2": "sam2nb.model.sam2",
     "SAM2ImagePredictor": "sam2nb.predict.image",
     "SAM2AutomaticMaskGenerator": "sam2nb.predict.everything.generator",
@@ -36,12 +38,12 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
-    from sam2nb.build import build_sam2, load_model
+    from sam2nb.build import build_sam2, build_sam2_hf, load_model
     from sam2nb.media.volume import VolumeSlices
     from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
     from sam2nb.predict.image import SAM2ImagePredictor
-    from sam2nb.predict.video.build import build_sam2_video_predictor
+    from sam2nb.predict.video.build import build_sam2_video_predictor, build_sam2_video_predictor_hf
     from sam2nb.predict.video.everything import EverythingStream, track_everything
     from sam2nb.predict.video.like import segment_like
     from sam2nb.predict.video.predictor import SAM2VideoPredictor

@@ -5,24 +5,42 @@ A configuration is an entry file in `configs/` that picks a generation (2.0, 2.1
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from sam2nb.fast import accelerate
 from sam2nb.fast.compiled import compile_boxes
+from sam2nb.meta_config import is_meta_config, translate
 from sam2nb.model.sam2 import SAM2
 from sam2nb.resources import resource_dir
 from sam2nb.weights.checkpoint import load_checkpoint
-from sam2nb.weights.registry import Checkpoint, best_on_disk, file_on_disk, find_checkpoint, is_on_disk
+from sam2nb.weights.registry import (
+    CHECKPOINTS,
+    SUFFIXES,
+    Checkpoint,
+    best_on_disk,
+    file_on_disk,
+    find_checkpoint,
+    is_on_disk,
+)
 
 INPUT_STRIDE = 32  # the trunk halves the input five times
+STABILITY = {  # official settings of the mask decoder; the first is `apply_postprocessing`, the others are fixed
+    "dynamic_multimask_via_stability": None,
+    "dynamic_multimask_stability_delta": 0.05,
+    "dynamic_multimask_stability_thresh": 0.98,
+}
+
+log = logging.getLogger(__name__)
 
 
 def build_sam2(
@@ -38,8 +56,9 @@ def build_sam2(
     """Build a model from a configuration and, if given, load a checkpoint into it.
 
     config_file: "configs/sam2.1/sam2.1_hiera_t.yaml", "sam2_hiera_t.yaml", "sam2.1_hiera_t", or the path of your own
-        file.
-    ckpt_path: official .pt, our .safetensors, or a Hugging Face folder; None leaves the weights random.
+        file, in our form or Meta's. `compile_image_encoder: True` in it compiles the image encoder.
+    ckpt_path: official .pt, our .safetensors, or a Hugging Face folder; None leaves the weights random. A file of a
+        folder checkpoints/ that is not there is looked for where this package keeps checkpoints.
     device: None takes the GPU where there is one.
     mode: "eval" or "train".
     hydra_overrides_extra: such as "++model.image_size=512".
@@ -51,15 +70,26 @@ def build_sam2(
     if mode not in ("eval", "train"):
         raise ValueError(f'mode must be "eval" or "train", got {mode!r}')
     overrides = [f"++model.stable_single_mask={'true' if apply_postprocessing else 'false'}", *hydra_overrides_extra]
-    config = _compose(config_file, overrides)
+    name, config = _compose(config_file, overrides)
+    compiles = _read_official_settings(config.model)
     check_image_size(config.model.image_size)
     with torch.inference_mode(False):  # ordinary parameters, wherever the model is built
         model: SAM2 = instantiate(config.model)
-        model.config_name = Path(config_file).name.removesuffix(".yaml")  # save_checkpoint notes it in the file
+        model.config_name = name  # save_checkpoint notes it in the file
         if ckpt_path is not None:
-            load_checkpoint(model, ckpt_path)
+            load_checkpoint(model, _find_file(ckpt_path))
         model = model.to(pick_device(device)).train(mode == "train")
-    return accelerate(model) if fast else model
+    model = accelerate(model) if fast else model
+    return compile_boxes(model, ["image_encoder"]) if compiles else model
+
+
+def build_sam2_hf(model_id: str, **options: Any) -> SAM2:
+    """Build a model and load the checkpoint of a Hugging Face id into it, downloading it once.
+
+    options: as for `build_sam2`. Raises ValueError for an unknown id, OSError when no source can be reached.
+    """
+    checkpoint, path = checkpoint_and_file(model_id)
+    return build_sam2(checkpoint.config, path, **options)
 
 
 def load_model(
@@ -83,13 +113,40 @@ def load_model(
 
     Raises ValueError for an unknown name, OSError when no source can be reached.
     """
-    checkpoint = _best_on_disk() if name == "auto" else find_checkpoint(name)
-    path = file_on_disk(checkpoint.name) if is_on_disk(checkpoint) else _download(checkpoint.name)
+    checkpoint, path = checkpoint_and_file(name)
     overrides = [] if image_size is None else [f"++model.image_size={image_size}"]
     device = pick_device(device)
     model = build_sam2(checkpoint.config, path, device, hydra_overrides_extra=overrides, fast=fast)
     model.compute_dtype = pick_dtype(dtype, device)
     return compile_boxes(model) if compile else model
+
+
+def checkpoint_and_file(name: str) -> tuple[Checkpoint, Path]:
+    """The checkpoint of a name or Hugging Face id, and its file, downloaded if it is not on disk.
+
+    name: as for `load_model`. Raises ValueError for an unknown name, OSError when no source can be reached.
+    """
+    checkpoint = _best_on_disk() if name == "auto" else find_checkpoint(name)
+    return checkpoint, file_on_disk(checkpoint.name) if is_on_disk(checkpoint) else _download(checkpoint.name)
+
+
+def _find_file(path: str | Path) -> str | Path:
+    """The path, or for a published checkpoint in a folder checkpoints/ that is not there, its file on this machine.
+
+    Raises FileNotFoundError that says how to get it.
+    """
+    file = Path(path)
+    published = file.parent.name == "checkpoints" and file.suffix in SUFFIXES and file.stem in CHECKPOINTS
+    if file.exists() or not published:
+        return path
+    found = file_on_disk(file.stem)
+    if found is None:
+        raise FileNotFoundError(
+            f"ckpt_path: there is no file {str(path)!r}; `python -m sam2nb download {file.stem}` downloads it, "
+            f"and load_model({file.stem!r}) does so by itself"
+        )
+    log.warning("there is no file %s; %s was loaded", path, found)
+    return found
 
 
 def _download(name: str) -> Path:
@@ -167,24 +224,38 @@ def _own_hydra() -> Iterator[None]:
         GlobalHydra.instance().hydra = others
 
 
-def _is_users_own(path: Path) -> bool:
-    """True for a file on disk, unless it is Meta's configuration of the same name, which ours replaces."""
-    return path.is_file() and "sam2.modeling" not in path.read_text(encoding="utf-8", errors="replace")
-
-
-def _compose(config_file: str | Path, overrides: list[str]) -> DictConfig:
-    ours = resource_dir("configs")
-    name = Path(config_file).name.removesuffix(".yaml")
-    if _is_users_own(Path(config_file)):
-        folder = Path(config_file).resolve().parent
+def _compose(config_file: str | Path, overrides: list[str]) -> tuple[str, DictConfig]:
+    """-> the name of the configuration, its content"""
+    ours, path = resource_dir("configs"), Path(config_file)
+    folder, name = ours, path.name.removesuffix(".yaml")
+    if is_meta_config(path):
+        name, settings = translate(path)
+        overrides = [*settings, *overrides]
+    elif path.is_file():
+        folder = path.resolve().parent
         overrides = [f"hydra.searchpath=[file://{ours}]", *overrides]
-    elif (ours / f"{name}.yaml").is_file():
-        folder = ours
-    else:
+    elif not (ours / f"{name}.yaml").is_file():
         raise FileNotFoundError(
             f"config_file {str(config_file)!r} is neither a file nor one of {', '.join(config_names())}"
         )
     config = compose_config(folder, name, overrides)
     if "model" not in config:
         raise ValueError(f"config_file {str(config_file)!r} has no `model:` section")
-    return config
+    return name, config
+
+
+def _read_official_settings(model: DictConfig) -> bool:
+    """Take the official settings that are no arguments of ours out of a `model:` section.
+
+    -> whether the image encoder is to be compiled
+    """
+    with open_dict(model):
+        decoder = model.pop("sam_mask_decoder_extra_args", None) or {}
+        compiles = bool(model.pop("compile_image_encoder", False))
+    for name, value in decoder.items():
+        if name not in STABILITY or STABILITY[name] not in (None, value):
+            known = ", ".join(f"{key}={'true or false' if only is None else only}" for key, only in STABILITY.items())
+            raise ValueError(f"sam_mask_decoder_extra_args.{name}={value} must be one of {known}")
+        if STABILITY[name] is None:
+            model.stable_single_mask = bool(value)
+    return compiles

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sam2nb import build_sam2, load_model
+from sam2nb import build_sam2, build_sam2_hf, load_model, save_checkpoint
 from sam2nb.build import config_names, pick_device, pick_dtype
 
 
@@ -69,3 +69,32 @@ def test_precision_is_float32_on_a_cpu_unless_asked():
 
 def test_all_configurations_are_listed():
     assert len([name for name in config_names() if "hiera" in name]) == 8
+
+
+def test_a_published_checkpoint_is_looked_for_where_checkpoints_are_kept(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    model = build_sam2("sam2nb_nano.yaml", "./checkpoints/sam2nb_nano.pt", device="cpu")
+    assert torch.equal(model.no_mem_embed, load_model("sam2nb_nano", device="cpu").no_mem_embed)
+    assert "there is no file checkpoints/sam2nb_nano.pt" in caplog.text.replace("./", "")
+    monkeypatch.setattr("sam2nb.build.file_on_disk", lambda name: None)
+    with pytest.raises(FileNotFoundError, match="sam2nb download sam2_hiera_large` downloads it, and load_model"):
+        build_sam2("sam2_hiera_t", "./checkpoints/sam2_hiera_large.pt", device="cpu")
+
+
+@pytest.mark.parametrize("path", ["./checkpoints/mine.pt", "./runs/sam2nb_nano.pt", "sam2nb_nano.safetensors"])
+def test_any_other_file_that_is_not_there_is_an_error(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        build_sam2("sam2nb_nano", path, device="cpu")
+
+
+def test_a_model_is_built_by_its_hugging_face_id(monkeypatch, tmp_path):
+    small = build_sam2("sam2_hiera_t", device="cpu")
+    asked = []
+    monkeypatch.setattr("sam2nb.build.is_on_disk", lambda checkpoint: False)
+    monkeypatch.setattr(
+        "sam2nb.build._download", lambda name: asked.append(name) or save_checkpoint(small, tmp_path / "t.pt")
+    )
+    model = build_sam2_hf("facebook/sam2-hiera-tiny", device="cpu", mode="train")
+    assert asked == ["sam2_hiera_tiny"] and model.training
+    assert torch.equal(model.no_mem_embed, small.no_mem_embed)

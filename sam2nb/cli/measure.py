@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,14 +13,16 @@ from sam2nb.cli.options import (
     CloserOption,
     DeviceOption,
     DtypeOption,
-    ImageSizeOption,
+    JsonOption,
+    ModelChoice,
     ModelOption,
     WeightsOption,
-    load_chosen_model,
+    check_given,
 )
 
 if TYPE_CHECKING:
     from sam2nb.evaluation.protocols import ImageScores, VideoScores
+    from sam2nb.evaluation.samples import LabelledClip, LabelledImages
     from sam2nb.model.sam2 import SAM2
 
 AgainstOption = Annotated[
@@ -41,50 +45,77 @@ WorkloadOption = Annotated[
 
 
 def evaluate(
-    model: ModelOption = "auto",
-    weights: WeightsOption = None,
-    images: Annotated[Path | None, typer.Option(help="Folder or COCO .json of labelled images.")] = None,
-    clips: Annotated[Path | None, typer.Option(help="Folder of labelled clips (frames/masks, DAVIS or SA-V).")] = None,
+    *,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder or COCO .json of labelled images.", callback=check_given)
+    ] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="Folder of labelled clips (frames/masks, DAVIS, SA-V).", callback=check_given)
+    ] = None,
     clicks: Annotated[str, typer.Option(help="Numbers of clicks after which to record the IoU.")] = "1,2,3,5",
     prompt: Annotated[str, typer.Option(help="Prompt at the start of a clip: mask, box or click.")] = "mask",
     closer: CloserOption = None,
     min_area: Annotated[float, typer.Option(help="Leave out objects of this many pixels or fewer.")] = 0,
-    device: DeviceOption = None,
-    dtype: DtypeOption = "auto",
-    image_size: ImageSizeOption = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write all scores here.")] = None,
+    chosen: ModelChoice,
+    json_file: JsonOption = None,
 ) -> None:
-    """Score a checkpoint on labelled images (IoU by box and clicks) and clips (J&F)."""
+    """Score a checkpoint on labelled images (IoU by box and clicks) and clips (J&F).
+
+    python -m sam2nb evaluate --images data/sample/stills --clicks 1 --model sam2nb_nano
+    """
+    from sam2nb.cli.report import is_printed
     from sam2nb.evaluation.datasets import open_clips, open_images
-    from sam2nb.evaluation.protocols import evaluate_images, evaluate_video, save_scores
+
+    counts = _whole_numbers("clicks", clicks)
+    labelled_images = open_images(images, min_area=min_area) if images or not clips else None
+    labelled_clips = open_clips(clips) if clips else None
+    sam2 = chosen.load()
+    conditions = _conditions(sam2, chosen, closer)
+    scores: list[ImageScores | VideoScores] = []
+    for score, lines in _score(sam2, labelled_images, labelled_clips, counts, prompt, closer):
+        for line in lines:
+            typer.echo(line, err=is_printed(json_file))
+        scores.append(score)
+        if json_file is not None and not is_printed(json_file):  # also after the first, so that it is not lost
+            _save(json_file, chosen.model, conditions, scores)
+    if is_printed(json_file):
+        _save(json_file, chosen.model, conditions, scores)
+
+
+def _score(
+    sam2: SAM2,
+    images: LabelledImages | None,
+    clips: list[LabelledClip] | None,
+    clicks: list[int],
+    prompt: str,
+    closer: bool | None,
+) -> Iterator[tuple[ImageScores | VideoScores, Iterator[str]]]:
+    """The scores on images, then on clips, each with the lines to print."""
+    from sam2nb.evaluation.protocols import evaluate_images, evaluate_video
     from sam2nb.predict.image import SAM2ImagePredictor
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
-    labelled_images = open_images(images, min_area=min_area) if images or not clips else None
-    labelled_clips = open_clips(clips) if clips else None
-    sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    conditions = _conditions(sam2, model, weights, closer)
-    scores = []
-    if labelled_images is not None:
-        predictor = SAM2ImagePredictor(sam2, closer=closer)
-        score = evaluate_images(predictor, labelled_images, clicks=[int(count) for count in clicks.split(",")])
-        _print_image_scores(score, len(labelled_images))
-        scores.append(score)
-        if json_file:  # before the clips, so that an error there does not lose these scores
-            save_scores(json_file, model, conditions, *scores)
-    if labelled_clips is not None:
-        score = evaluate_video(SAM2VideoPredictor(sam2, closer=bool(closer)), labelled_clips, prompt=prompt)
-        _print_video_scores(score)
-        scores.append(score)
-    if json_file:
-        save_scores(json_file, model, conditions, *scores)
+    if images is not None:
+        score = evaluate_images(SAM2ImagePredictor(sam2, closer=closer), images, clicks=clicks)
+        yield score, _image_lines(score, len(images))
+    if clips is not None:
+        score = evaluate_video(SAM2VideoPredictor(sam2, closer=bool(closer)), clips, prompt=prompt)
+        yield score, _video_lines(score)
 
 
-def _conditions(sam2: SAM2, model: str, weights: Path | None, closer: bool | None) -> dict[str, Any]:
+def _save(json_file: Path, model: str, conditions: dict[str, Any], scores: Sequence[ImageScores | VideoScores]) -> None:
+    from sam2nb.cli.report import json_target
+    from sam2nb.evaluation.protocols import save_scores
+
+    with json_target(json_file) as path:
+        save_scores(path, model, conditions, *scores)
+
+
+def _conditions(sam2: SAM2, chosen: ModelChoice, closer: bool | None) -> dict[str, Any]:
     """The conditions under which scores can be compared, for the JSON file."""
     return {
-        "model": model,
-        "weights": weights.name if weights else None,
+        "model": chosen.model,
+        "weights": chosen.weights.name if chosen.weights else None,
         "image_size": sam2.image_size,
         "dtype": str(sam2.compute_dtype).removeprefix("torch."),
         "device": sam2.device.type,
@@ -92,28 +123,23 @@ def _conditions(sam2: SAM2, model: str, weights: Path | None, closer: bool | Non
     }
 
 
-def _print_image_scores(score: ImageScores, images: int) -> None:
-    typer.echo(f"{score.objects} objects in {images} images, IoU: {_means(score)}")
+def _image_lines(score: ImageScores, images: int) -> Iterator[str]:
+    yield f"{score.objects} objects in {images} images, IoU: {_means(score)}"
     for size, part in score.by_size().items():
-        typer.echo(f"{part.objects:5} {size:6}  {_means(part)}")
-    _print_problems(score.problems)
+        yield f"{part.objects:5} {size:6}  {_means(part)}"
+    yield from (f"left out: {problem}" for problem in score.problems)
 
 
 def _means(score: ImageScores) -> str:
     return "  ".join(f"{name} {value:.3f}" for name, value in score.mean().items())
 
 
-def _print_video_scores(score: VideoScores) -> None:
+def _video_lines(score: VideoScores) -> Iterator[str]:
     for name, value in score.objects.items():
-        typer.echo(f"{name:24} J {value.j:.3f}  F {value.f:.3f}  J&F {value.j_and_f:.3f}")
+        yield f"{name:24} J {value.j:.3f}  F {value.f:.3f}  J&F {value.j_and_f:.3f}"
     mean = score.mean()
-    typer.echo(f"{len(score.objects)} objects: J {mean.j:.3f}  F {mean.f:.3f}  J&F {mean.j_and_f:.3f}")
-    _print_problems(score.problems)
-
-
-def _print_problems(problems: list[str]) -> None:
-    for problem in problems:
-        typer.echo(f"left out: {problem}")
+    yield f"{len(score.objects)} objects: J {mean.j:.3f}  F {mean.f:.3f}  J&F {mean.j_and_f:.3f}"
+    yield from (f"left out: {problem}" for problem in score.problems)
 
 
 def benchmark(
@@ -129,35 +155,57 @@ def benchmark(
     threads: Annotated[int | None, typer.Option(help="CPU threads of each implementation.")] = None,
     repeats: Annotated[int, typer.Option(help="Timed rounds after the warm-up; 0 measures memory only.")] = 5,
     workload: WorkloadOption = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File to write, one per input size.")] = None,
+    json_file: JsonOption = None,
 ) -> None:
-    """Measure speed and memory, interleaved with other implementations on the same weights."""
+    """Measure speed and memory, interleaved with other implementations on the same weights.
+
+    With several input sizes, --json writes a file for each.
+
+    python -m sam2nb benchmark --model sam2nb_nano --image-size 64 --parts encode,click --repeats 1
+    """
     from sam2nb.build import pick_device
-    from sam2nb.evaluation import benchmark as run_benchmark
-    from sam2nb.evaluation.benchmarks.parts import explain_parts
     from sam2nb.evaluation.benchmarks.setting import Workload
 
-    typer.echo("\n".join(explain_parts(parts.split(","))))
-    sides = [int(side) for side in image_size.split(",")]
+    conditions = {
+        "against": [name for name in against.split(",") if name],
+        "parts": parts.split(","),
+        "weights": None if random_weights else str(weights or "own"),
+        "device": str(pick_device(device)),
+        "dtype": dtype,
+        "compile": compile,
+        "threads": threads,
+        "repeats": repeats,
+        "workload": Workload.parse(workload or ()),
+    }
+    _measure(model, _whole_numbers("image-size", image_size), conditions, json_file)
+
+
+def _measure(model: str, sides: list[int], conditions: dict[str, Any], json_file: Path | None) -> None:
+    """Run the benchmark for each side of the model's input."""
+    from sam2nb.cli.report import is_printed, json_target
+    from sam2nb.evaluation import benchmark as run_benchmark
+    from sam2nb.evaluation.benchmarks.parts import explain_parts
+
+    say = partial(typer.echo, err=is_printed(json_file))
+    say("\n".join(explain_parts(conditions["parts"])))
     for side in sides:
-        typer.echo(f"{model}, input {side}, {'random' if random_weights else 'trained'} weights, dtype {dtype}")
-        run_benchmark(
-            model,
-            against=[name for name in against.split(",") if name],
-            parts=parts.split(","),
-            weights=None if random_weights else str(weights or "own"),
-            device=str(pick_device(device)),
-            dtype=dtype,
-            image_size=side,
-            compile=compile,
-            threads=threads,
-            repeats=repeats,
-            workload=Workload.parse(workload or ()),
-            report=typer.echo,
-            save_to=json_file and (json_file if len(sides) == 1 else _with_side(json_file, side)),
-        )
+        kind = "random" if conditions["weights"] is None else "trained"
+        say(f"{model}, input {side}, {kind} weights, dtype {conditions['dtype']}")
+        target = None if json_file is None or is_printed(json_file) else _file_of(json_file, side, len(sides))
+        result = run_benchmark(model, **conditions, image_size=side, report=say, save_to=target)
+        if is_printed(json_file):
+            with json_target(json_file) as path:
+                result.save(path)
 
 
-def _with_side(path: Path, side: int) -> Path:
-    """runs/tiny.json -> runs/tiny_512.json"""
-    return path.with_stem(f"{path.stem}_{side}")
+def _whole_numbers(option: str, text: str) -> list[int]:
+    """Read "1,2,5". Raises ValueError that names the option."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--{option} must be whole numbers separated by commas, got {text!r}") from None
+
+
+def _file_of(path: Path, side: int, count: int) -> Path:
+    """The file of one of several input sizes: runs/tiny.json -> runs/tiny_512.json"""
+    return path if count == 1 else path.with_stem(f"{path.stem}_{side}")

@@ -1,26 +1,82 @@
-"""Options that several commands share, and the model that they choose."""
+"""Options that several commands share, each defined once; the model and the report that they choose."""
 
 from __future__ import annotations
 
+import glob
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from sam2nb.cli.processes import Processes
+    from sam2nb.cli.report import Report
     from sam2nb.model.sam2 import SAM2
 
-ModelOption = Annotated[str, typer.Option("--model", help="Checkpoint name; auto takes the best one on disk.")]
+RESULTS = Path("masks")  # the folder that results go to, unless an option names another
+DEVICES = ("cpu", "cuda", "mps")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def check_given(value: Path | list[Path] | None) -> Path | list[Path] | None:
+    """Raise FileNotFoundError for a path that was given and does not exist; a glob pattern is looked up later.
+
+    As the callback of an argument it comes before the complaint about another argument that is missing.
+    """
+    from sam2nb.media.folder import check_exists
+
+    for path in value if isinstance(value, list) else [value]:
+        if path is not None and not glob.has_magic(str(path)):
+            check_exists(path)
+    return value
+
+
+def complete_models(incomplete: str) -> list[str]:
+    """The names of checkpoints that begin with a text, for the completion of shells."""
+    from sam2nb.weights.registry import CHECKPOINTS
+
+    return [name for name in ("auto", *CHECKPOINTS) if name.startswith(incomplete)]
+
+
+def _complete(names: tuple[str, ...]) -> Callable[[str], list[str]]:
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="Checkpoint name; auto takes the best one on disk.", autocompletion=complete_models
+    ),
+]
 WeightsOption = Annotated[
     Path | None,
-    typer.Option("--weights", help="Weights file to load into the configuration of --model (not auto)."),
+    typer.Option(
+        "--weights",
+        "-w",
+        help="Weights file to load into the configuration of --model (not auto).",
+        callback=check_given,
+    ),
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: the best available.")
+    str | None,
+    typer.Option(
+        "--device",
+        "-d",
+        help="cpu, cuda, cuda:1, mps; default: the best available.",
+        autocompletion=_complete(DEVICES),
+    ),
 ]
-DtypeOption = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+DtypeOption = Annotated[
+    str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.", autocompletion=_complete(DTYPES))
+]
 ImageSizeOption = Annotated[
-    int | None, typer.Option("--image-size", help="Side of the model's input; default: as trained.")
+    int | None, typer.Option("--image-size", "-s", help="Side of the model's input; default: as trained.")
 ]
 CacheOption = Annotated[
     Path | None, typer.Option("--cache", help="Folder that keeps encoded images, so that none is encoded twice.")
@@ -36,22 +92,102 @@ MemoryOption = Annotated[
     str | None,
     typer.Option("--memory", help="official (learned) or match (compare features); default: by the weights."),
 ]
-ClickOption = Annotated[
-    list[str] | None, typer.Option("--click", help="x,y of a pixel inside the object; may be repeated.")
-]
-ExcludeOption = Annotated[
-    list[str] | None, typer.Option("--exclude", help="x,y of a pixel outside the object; may be repeated.")
-]
-BoxOption = Annotated[
-    list[str] | None, typer.Option("--box", help="x1,y1,x2,y2 around an object; several boxes are several objects.")
-]
-BoxesOption = Annotated[
-    Path | None,
-    typer.Option("--boxes", help="What a detector found, .csv or .json: x_min,y_min,x_max,y_max,class_name."),
-]
 NamesOption = Annotated[
-    str | None, typer.Option("--names", help="Class names of the objects in their order, such as cat,dog.")
+    str | None, typer.Option("--names", "-n", help="Class names of the objects in their order, such as cat,dog.")
 ]
+FolderOption = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", "-r", help="Go on where an earlier run of the same command was stopped.")
+]
+ToleranceOption = Annotated[
+    float,
+    typer.Option("--tolerance", min=0, help="Pixels by which outlines may be simplified; 0 keeps every pixel."),
+]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", "-j", help="Write results as JSON to this file; - prints them.", allow_dash=True),
+]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Also print the traceback of an error.")]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The options that choose a model, and how it computes."""
+
+    model: ModelOption = "auto"
+    weights: WeightsOption = None
+    device: DeviceOption = None
+    dtype: DtypeOption = "auto"
+    image_size: ImageSizeOption = None
+
+    def load(self, device: str | None = None) -> SAM2:
+        """Load the model. device: in place of that of the options."""
+        return load_chosen_model(self.model, self.weights, device or self.device, self.dtype, self.image_size)
+
+
+@dataclass(frozen=True)
+class PromptChoice:
+    """The options that say which objects of an image or of a frame are meant."""
+
+    click: Annotated[
+        list[str] | None, typer.Option("--click", "-c", help="x,y of a pixel inside the object; may be repeated.")
+    ] = None
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", "-x", help="x,y of a pixel outside the object; may be repeated.")
+    ] = None
+    box: Annotated[
+        list[str] | None,
+        typer.Option("--box", "-b", help="x1,y1,x2,y2 around an object; several boxes are several objects."),
+    ] = None
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            "--boxes",
+            help="What a detector found, .csv or .json: x_min,y_min,x_max,y_max,class_name.",
+            callback=check_given,
+        ),
+    ] = None
+    names: NamesOption = None
+
+
+@dataclass(frozen=True)
+class ReportChoice:
+    """The option that says how a command reports."""
+
+    json_file: JsonOption = None
+
+    def open(self, command: str, processes: Processes | None = None) -> AbstractContextManager[Report]:
+        """The report of a command, for a `with` block; of several processes the main one writes the document."""
+        from sam2nb.cli.report import report_of
+
+        is_main = processes is None or processes.is_main
+        return report_of(command, self.json_file if is_main else None)
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameters of the kinds above are spread out, each field an option of its own; and --debug."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+
+    @wraps(command)
+    def call(debug: bool = False, **values: Any) -> None:  # `main` looks for --debug itself
+        for name, kind in groups.items():
+            values[name] = kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+        command(**values)
+
+    parameters = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            types = get_type_hints(groups[name], include_extras=True)
+            parts = [(field.name, field.default, types[field.name]) for field in fields(groups[name])]
+        else:
+            parts = [(name, parameter.default, hints[name])]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters += [inspect.Parameter(part, kind, default=default, annotation=hint) for part, default, hint in parts]
+    parameters.append(inspect.Parameter("debug", kind, default=False, annotation=DebugOption))
+    call.__signature__ = inspect.Signature(parameters)
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
 
 
 def load_chosen_model(model: str, weights: Path | None, device: str | None, dtype: str, image_size: int | None) -> SAM2:

@@ -69,6 +69,20 @@ def check_names(names: Sequence[str], count: int) -> None:
         raise ValueError(f"--names must have one name per object, got {len(names)} for {count}")
 
 
+def own_file(path: Path | None, name: str | None, endings: Sequence[str]) -> Path | None:
+    """A file that holds for all videos, or in a folder the one that is named as the video.
+
+    name: of the video, None for a single one. Raises FileNotFoundError if it is not there.
+    """
+    if path is None or name is None or not path.is_dir():
+        return path
+    candidates = [path / f"{name}{ending}" for ending in endings]
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if file is None:
+        raise FileNotFoundError(f"there is no file {str(candidates[0])!r} for the video {name!r}")
+    return file
+
+
 def read_boxes(path: Path | None, image: Path, prompted: bool, names: Sequence[str] = ()) -> sv.Detections | None:
     """Read the file of --boxes, None without one.
 

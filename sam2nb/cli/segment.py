@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from sam2nb.cli.options import (
-    BoxesOption,
-    BoxOption,
+    RESULTS,
     CacheOption,
-    ClickOption,
     CloserOption,
-    DeviceOption,
-    DtypeOption,
-    ExcludeOption,
-    ImageSizeOption,
-    ModelOption,
-    NamesOption,
-    WeightsOption,
-    load_chosen_model,
+    ModelChoice,
+    PromptChoice,
+    ReportChoice,
+    check_given,
 )
 from sam2nb.cli.prompts import TextPrompts, check_names, parse_names, read_boxes
 
@@ -30,6 +24,7 @@ if TYPE_CHECKING:
     import supervision as sv
     from numpy.typing import NDArray
 
+    from sam2nb.cli.report import Event
     from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.everything.records import Record
     from sam2nb.predict.image import SAM2ImagePredictor
@@ -39,26 +34,57 @@ MAX_LABELS = 255  # values of an 8-bit label map, zero aside
 JPEG_QUALITY = 92
 
 
+@dataclass(frozen=True)
+class SegmentFiles:
+    """The files to write: a mask or label map, an image with the masks drawn on it, a COCO json.
+
+    show: whether to show that image, too.
+    """
+
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Mask to write, .png; several objects as values 1, 2, …")
+    ] = None
+    overlay: Annotated[
+        Path | None, typer.Option("--overlay", help="Image with the masks drawn on it, .jpg or .png.")
+    ] = None
+    coco: Annotated[Path | None, typer.Option("--coco", help="COCO .json with masks, scores and class names.")] = None
+    show: Annotated[
+        bool, typer.Option("--show", help="Show the masks: in a window, or in the terminal where there is none.")
+    ] = False
+
+    def or_default(self, image: Path, is_reported: bool = False) -> SegmentFiles:
+        """The same; a mask and an overlay in the folder of results if nothing is to be written, shown or reported."""
+        if self != SegmentFiles() or is_reported:
+            return self
+        return SegmentFiles(RESULTS / f"{image.stem}_mask.png", RESULTS / f"{image.stem}_overlay.jpg")
+
+    def check(self) -> None:
+        """Raise ValueError for a file of the wrong kind."""
+        for target in (self.out, self.overlay):
+            if target is not None and target.suffix.lower() not in IMAGE_SUFFIXES:
+                raise ValueError(f"images are written as .png or .jpg, got {target.name!r}")
+        if self.out is not None and self.out.suffix.lower() != ".png":
+            raise ValueError(f"--out must end in .png: JPEG would blur the mask; got {self.out.name!r}")
+        if self.coco is not None and self.coco.suffix.lower() != ".json":
+            raise ValueError(f"--coco must end in .json, got {self.coco.name!r}")
+
+
 def segment(
-    image: Annotated[Path, typer.Argument(help="Image to segment.")],
-    click: ClickOption = None,
-    exclude: ExcludeOption = None,
-    box: BoxOption = None,
-    boxes: BoxesOption = None,
-    names: NamesOption = None,
-    out: Annotated[Path | None, typer.Option(help="Mask to write, .png; several objects as values 1, 2, …")] = None,
-    overlay: Annotated[Path | None, typer.Option(help="Image with the masks drawn on it, .jpg or .png.")] = None,
-    coco: Annotated[Path | None, typer.Option(help="COCO .json with masks, scores and class names.")] = None,
-    all_masks: Annotated[bool, typer.Option("--all", help="Keep all three masks of a single click.")] = False,
+    image: Annotated[Path, typer.Argument(help="Image to segment.", callback=check_given)],
+    *,
+    prompts: PromptChoice,
+    files: SegmentFiles,
+    all_masks: Annotated[bool, typer.Option("--all", "-a", help="Keep all three masks of a single click.")] = False,
     closer: CloserOption = None,
     cache: CacheOption = None,
-    model: ModelOption = "auto",
-    weights: WeightsOption = None,
-    device: DeviceOption = None,
-    dtype: DtypeOption = "auto",
-    image_size: ImageSizeOption = None,
+    chosen: ModelChoice,
+    reporting: ReportChoice,
 ) -> None:
     """Segment the objects that clicks and boxes point at in one image.
+
+    Without a file to write, the mask and an overlay go to the folder masks:
+
+    python -m sam2nb segment data/photos/cat.jpg --click 220,120
 
     With --cache, more commands about the same image answer at once:
 
@@ -68,34 +94,13 @@ def segment(
 
     python -m sam2nb segment data/photos/coffee.jpg --boxes data/photos/boxes/coffee.csv --coco build/coffee.json
     """
-    prompts, named = TextPrompts.parse(click, exclude, box), parse_names(names)
-    found = read_boxes(boxes, image, prompted=prompts != TextPrompts(), names=named)
-    request, files = SegmentRequest(image, prompts, all_masks, found, named), SegmentFiles(out, overlay, coco)
-    request.check(files)
-    sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    for line in segment_image(request, sam2, files, cache, closer):
-        typer.echo(line)
-
-
-@dataclass(frozen=True)
-class SegmentFiles:
-    """The files to write: a mask or label map, an image with the masks drawn on it, a COCO json."""
-
-    out: Path | None = None
-    overlay: Path | None = None
-    coco: Path | None = None
-
-    def check(self) -> None:
-        """Raise ValueError if there is nothing to write, or for a file of the wrong kind."""
-        if (self.out, self.overlay, self.coco) == (None, None, None):
-            raise ValueError("nothing to write: give --out mask.png, --overlay photo.jpg or --coco masks.json")
-        for target in (self.out, self.overlay):
-            if target is not None and target.suffix.lower() not in IMAGE_SUFFIXES:
-                raise ValueError(f"images are written as .png or .jpg, got {target.name!r}")
-        if self.out is not None and self.out.suffix.lower() != ".png":
-            raise ValueError(f"--out must end in .png: JPEG would blur the mask; got {self.out.name!r}")
-        if self.coco is not None and self.coco.suffix.lower() != ".json":
-            raise ValueError(f"--coco must end in .json, got {self.coco.name!r}")
+    text, named = TextPrompts.parse(prompts.click, prompts.exclude, prompts.box), parse_names(prompts.names)
+    found = read_boxes(prompts.boxes, image, prompted=text != TextPrompts(), names=named)
+    request = SegmentRequest(image, text, all_masks, found, named)
+    request.check(files := files.or_default(image, is_reported=reporting.json_file is not None))
+    sam2 = chosen.load()
+    with reporting.open("segment") as report:
+        report.tell(segment_image(request, sam2, files, cache, closer))
 
 
 class Segmented(NamedTuple):
@@ -127,6 +132,8 @@ class SegmentRequest:
     def check(self, files: SegmentFiles) -> None:
         """Raise ValueError for a request that cannot be carried out, before anything is loaded."""
         files.check()
+        if not self.image.is_file():
+            raise ValueError(f"{str(self.image)!r} is a folder: segment takes one image, auto and like take folders")
         if self.detections is None and not self.prompts.locate_objects:
             raise ValueError("nothing to segment: give --click x,y or --box x1,y1,x2,y2 or --boxes boxes.csv")
         check_names(self.names, max(len(self.prompts.boxes), 1))
@@ -174,9 +181,9 @@ def segment_image(
     files: SegmentFiles,
     cache: Path | None = None,
     closer: bool | None = None,
-) -> Iterator[str]:
-    """Predict the masks and write the files; yields the lines to print. cache, closer: see SAM2ImagePredictor."""
-    from sam2nb.export.masks import save_coco
+) -> Iterator[Event]:
+    """Predict the masks and write the files; yields what to tell. cache, closer: see SAM2ImagePredictor."""
+    from sam2nb.cli.report import Event
     from sam2nb.media.images import to_rgb_uint8
     from sam2nb.predict.image import SAM2ImagePredictor
 
@@ -186,15 +193,30 @@ def segment_image(
     masks, records = request.predict(predictor)
     for number, (mask, record) in enumerate(zip(masks, records, strict=True), start=1):
         name = f" ({record['class_name']})" if "class_name" in record else ""
-        yield f"mask {number}{name}: score {record['predicted_iou']:.3f}, {mask.mean():.1%} of the image"
+        yield Event(f"mask {number}{name}: score {record['predicted_iou']:.3f}, {mask.mean():.1%} of the image")
     if not records:
-        yield "no box on the image, no mask"
+        yield Event("no box on the image, no mask")
+    yield Event("", {"image": request.image.as_posix(), "size_hw": list(rgb.shape[:2]), "masks": records})
+    yield from _write_files(request.image.name, rgb, masks, records, files)
+
+
+def _write_files(
+    name: str, rgb: NDArray, masks: NDArray, records: list[Record], files: SegmentFiles
+) -> Iterator[Event]:
+    """Write, and show, the masks of the image of this name."""
+    from sam2nb.cli.report import wrote
+    from sam2nb.export.masks import save_coco
+
     if files.out is not None:
-        yield str(_write(label_map(masks), files.out))
+        yield wrote(_write(label_map(masks), files.out))
     if files.overlay is not None:
-        yield str(_write(_overlay(rgb, masks, records), files.overlay))
+        yield wrote(_write(_overlay(rgb, masks, records), files.overlay))
     if files.coco is not None:
-        yield str(save_coco(records, files.coco, rgb.shape[:2], request.image.name))
+        yield wrote(save_coco(records, files.coco, rgb.shape[:2], name))
+    if files.show:
+        from sam2nb.cli.show import show
+
+        show(_overlay(rgb, masks, records))
 
 
 def _overlay(rgb: NDArray, masks: NDArray, records: list[Record]) -> NDArray:

@@ -10,60 +10,53 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam2nb.cli.options import (
-    BoxesOption,
-    BoxOption,
-    ClickOption,
     CloserOption,
-    DeviceOption,
-    DtypeOption,
-    ExcludeOption,
-    ImageSizeOption,
     MemoryOption,
-    ModelOption,
-    NamesOption,
-    WeightsOption,
-    load_chosen_model,
+    ModelChoice,
+    PromptChoice,
+    ReportChoice,
+    ResumeOption,
+    check_given,
 )
 from sam2nb.cli.outputs import TrackOutputs
-from sam2nb.cli.prompts import TextPrompts, check_names, parse_names, read_boxes
-from sam2nb.cli.track_everything import EveryOption, EverythingOption, EverythingRequest, MaxObjectsOption
-from sam2nb.cli.track_session import Propagation, ResumeOption, SessionFile, SessionOption, check_prompts
+from sam2nb.cli.prompts import TextPrompts, check_names, own_file, parse_names, read_boxes
+from sam2nb.cli.track_everything import EverythingChoice, EverythingRequest
+from sam2nb.cli.track_many import are_several, track_many
+from sam2nb.cli.track_session import Propagation, SessionFile, SessionOption, check_prompts
 
 if TYPE_CHECKING:
     import supervision as sv
 
+    from sam2nb.cli.report import Event, Report
     from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.video.detections import NamedPrompt
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
     from sam2nb.predict.video.session import FramePrompt, ObjectId, VideoSession
 
+VideosArgument = Annotated[
+    list[Path],
+    typer.Argument(help="Video file or folder of images; several, folders of them, or patterns.", callback=check_given),
+]
+MaskOption = Annotated[
+    Path | None, typer.Option(help="Label map (.png); each value above 0 is an object.", callback=check_given)
+]
+
 
 def track(
-    video: Annotated[Path, typer.Argument(help="Video file, or folder of images.")],
-    click: ClickOption = None,
-    exclude: ExcludeOption = None,
-    box: BoxOption = None,
-    mask: Annotated[Path | None, typer.Option(help="Label map (.png); each value above 0 is an object.")] = None,
-    boxes: BoxesOption = None,
-    names: NamesOption = None,
+    videos: VideosArgument,
+    *,
+    prompts: PromptChoice,
+    mask: MaskOption = None,
     frame: Annotated[int, typer.Option(help="Number of the frame that the prompts are on.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Video to write, .mp4 or .webm.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder for one palette PNG per frame.")] = None,
-    rle: Annotated[Path | None, typer.Option("--rle", help="COCO .json with run lengths.")] = None,
+    outputs: TrackOutputs,
     both_ways: Annotated[bool, typer.Option("--both-ways", help="Also track back from the prompted frame.")] = False,
-    fps: Annotated[float | None, typer.Option(help="Frames per second to write; default: as read, else 25.")] = None,
     memory: MemoryOption = None,
     closer: CloserOption = None,
-    everything: EverythingOption = False,
-    every: EveryOption = None,
-    max_objects: MaxObjectsOption = None,
+    everything: EverythingChoice,
     session: SessionOption = None,
     resume: ResumeOption = False,
-    model: ModelOption = "auto",
-    weights: WeightsOption = None,
-    device: DeviceOption = None,
-    dtype: DtypeOption = "auto",
-    image_size: ImageSizeOption = None,
+    chosen: ModelChoice,
+    reporting: ReportChoice,
 ) -> None:
     """Track objects through a video: prompts on one frame, masks on all; or everything in it, without prompts.
 
@@ -72,12 +65,69 @@ def track(
     python -m sam2nb track data/clips/big_buck_bunny.mp4 --click 350,200 --names bunny --masks build/m --session build/a
 
     python -m sam2nb track data/clips/big_buck_bunny.mp4 --everything --rle build/tracks.json
+
+    With several videos, --out, --masks, --rle, --yolo and --session are folders, and --mask and --boxes may be, with
+    files named as the videos. Videos that cannot be read are listed, --resume goes on, Accelerate shares the work:
+
+    accelerate launch -m sam2nb track "data/sample/clips/*/frames" --everything --rle build/clips --resume
     """
-    file, all_of_it = SessionFile(session, resume), EverythingRequest(video, everything, every, max_objects)
-    request = _request(video, TextPrompts.parse(click, exclude, box), mask, frame, both_ways, boxes, names)
-    request.check(outputs := TrackOutputs(out, masks, rle, fps), file, all_of_it)
-    sam2 = load_chosen_model(model, weights, device, dtype, image_size)
-    _run(request, all_of_it, sam2, outputs, memory, file, closer)
+    options = TrackOptions(prompts, mask, frame, both_ways, everything, session, resume, memory, closer)
+    if are_several(videos):
+        track_many(videos, options, outputs, chosen, reporting)
+        return
+    file = SessionFile(session, resume)
+    is_written = reporting.json_file is not None or session is not None
+    job = options.plan(videos[0], outputs.or_default(videos[0].stem, is_written), file)
+    model = chosen.load()
+    with reporting.open("track") as report:
+        report.tell(job.run(model, report))
+
+
+@dataclass(frozen=True)
+class TrackOptions:
+    """The options of `track` that are the same for all videos. See the help of the command."""
+
+    prompts: PromptChoice
+    mask: Path | None
+    frame: int
+    both_ways: bool
+    everything: EverythingChoice
+    session: Path | None
+    resume: bool
+    memory: str | None
+    closer: bool | None
+
+    def plan(self, video: Path, outputs: TrackOutputs, file: SessionFile, name: str | None = None) -> TrackJob:
+        """The job for one video, checked. name: of several videos, after which its files of prompts are named.
+
+        Raises ValueError for options that contradict each other, FileNotFoundError for a missing file.
+        """
+        given, named = self.prompts, parse_names(self.prompts.names)
+        text = TextPrompts.parse(given.click, given.exclude, given.box)
+        mask, boxes = own_file(self.mask, name, (".png",)), own_file(given.boxes, name, (".csv", ".json"))
+        found = read_boxes(boxes, video, prompted=text != TextPrompts() or mask is not None, names=named)
+        request = TrackRequest(video, text, mask, self.frame, self.both_ways, found, named)
+        all_of_it = self.everything.of(video)
+        request.check(outputs, file, all_of_it)
+        return TrackJob(request, all_of_it, outputs, file, self.memory, self.closer)
+
+
+@dataclass(frozen=True)
+class TrackJob:
+    """A video, with everything that is needed to track in it and to write the results."""
+
+    request: TrackRequest
+    all_of_it: EverythingRequest
+    outputs: TrackOutputs
+    file: SessionFile
+    memory: str | None
+    closer: bool | None
+
+    def run(self, model: SAM2, report: Report | None = None) -> Iterator[Event]:
+        """Track, and write the files; yields what to tell. report: told of every frame."""
+        if self.all_of_it.everything:
+            return self.all_of_it.track(model, self.outputs, self.memory, report)
+        return track_video(self.request, model, self.outputs, self.memory, self.file, self.closer, report)
 
 
 @dataclass(frozen=True)
@@ -104,8 +154,7 @@ class TrackRequest:
         """Raise ValueError for a request that cannot be carried out, before anything is loaded."""
         prompted = self.has_prompts or self != TrackRequest(self.video)
         all_of_it.check(prompted=prompted, saved=file.path is not None)
-        if file.path is None:
-            outputs.check()
+        outputs.check()
         if not all_of_it.everything and not self.has_prompts and not file.is_begun:
             raise ValueError(
                 "nothing to track: give --click x,y or --box x1,y1,x2,y2 or --mask labels.png or --boxes boxes.csv, "
@@ -152,21 +201,6 @@ class TrackRequest:
         return {int(value): read_mask(session, labels == value) for value in np.unique(labels[labels > 0])}
 
 
-def _request(video, prompts, mask, frame, both_ways, boxes, names) -> TrackRequest:
-    named = parse_names(names)
-    found = read_boxes(boxes, video, prompted=prompts != TextPrompts() or mask is not None, names=named)
-    return TrackRequest(video, prompts, mask, frame, both_ways, found, named)
-
-
-def _run(request, all_of_it, model, outputs, memory, file, closer) -> None:
-    if all_of_it.everything:
-        lines = all_of_it.track(model, outputs, memory)
-    else:
-        lines = track_video(request, model, outputs, memory, file, closer)
-    for line in lines:
-        typer.echo(line)
-
-
 def track_video(
     request: TrackRequest,
     model: SAM2,
@@ -174,11 +208,14 @@ def track_video(
     memory: str | None = None,
     file: SessionFile | None = None,
     closer: bool | None = None,
-) -> Iterator[str]:
-    """Track the objects and write the files; yields the lines to print.
+    report: Report | None = None,
+) -> Iterator[Event]:
+    """Track the objects and write the files; yields what to tell.
 
-    memory, closer: see SAM2VideoPredictor. file: where the session is saved, and from where it goes on.
+    memory, closer: see SAM2VideoPredictor. file: where the session is saved, and from where it goes on. report: told of
+    every frame.
     """
+    from sam2nb.cli.report import Event, wrote
     from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
     file = file or SessionFile()
@@ -186,16 +223,16 @@ def track_video(
     session = open_session(request, predictor, file)
     propagation = Propagation(predictor, session, file.path)
     if file.is_begun and session.reached() is not None:
-        yield f"goes on at frame {session.reached()} of {len(session.frames)}"
+        yield Event(f"goes on at frame {session.reached()} of {len(session.frames)}")
     if request.both_ways and propagation.first > 0:
         for _ in propagation.run(reverse=True):
             pass  # the session remembers the results; they are written below, in order of time
-    count = outputs.save(propagation.results(from_start=request.both_ways), session.frames)
+    count = outputs.save(propagation.results(from_start=request.both_ways), session.frames, report)
     number = len(session.objects)
-    yield f"{number} object{'s' * (number != 1)} on {count} of {len(session.frames)} frames"
-    yield from outputs.lines()
+    yield Event(f"{number} object{'s' * (number != 1)} on {count} of {len(session.frames)} frames")
+    yield from outputs.events()
     if file.path:
-        yield f"wrote {file.path}"
+        yield wrote(file.path)
 
 
 def open_session(request: TrackRequest, predictor: SAM2VideoPredictor, file: SessionFile) -> VideoSession:

@@ -12,20 +12,34 @@ import typer
 from sam2nb.cli.outputs import TrackOutputs
 
 if TYPE_CHECKING:
+    from sam2nb.cli.report import Event, Report
     from sam2nb.model.sam2 import SAM2
     from sam2nb.predict.video.session import FrameResult
 
 EVERY, MAX_OBJECTS = 10, 32  # unless the options say otherwise
 
-EverythingOption = Annotated[bool, typer.Option("--everything", help="Track everything, without prompts.")]
-EveryOption = Annotated[
-    int | None,
-    typer.Option(min=1, help=f"With --everything: look for new objects on every N-th frame; default: {EVERY}."),
-]
-MaxObjectsOption = Annotated[
-    int | None,
-    typer.Option(min=1, help=f"With --everything: the most objects at a time; default: {MAX_OBJECTS}."),
-]
+
+@dataclass(frozen=True)
+class EverythingChoice:
+    """The options of tracking everything. every, max_objects: see `track_everything`, None for default."""
+
+    everything: Annotated[bool, typer.Option("--everything", "-e", help="Track everything, without prompts.")] = False
+    every: Annotated[
+        int | None,
+        typer.Option(
+            "--every", min=1, help=f"With --everything: look for new objects on every N-th frame; default: {EVERY}."
+        ),
+    ] = None
+    max_objects: Annotated[
+        int | None,
+        typer.Option(
+            "--max-objects", min=1, help=f"With --everything: the most objects at a time; default: {MAX_OBJECTS}."
+        ),
+    ] = None
+
+    def of(self, video: Path) -> EverythingRequest:
+        """The request for a video."""
+        return EverythingRequest(video, self.everything, self.every, self.max_objects)
 
 
 @dataclass(frozen=True)
@@ -52,8 +66,14 @@ class EverythingRequest:
         if not self.everything and (self.every or self.max_objects):
             raise ValueError("--every and --max-objects are for --everything: add it, or leave them out")
 
-    def track(self, model: SAM2, outputs: TrackOutputs, memory: str | None = None) -> Iterator[str]:
-        """Track everything and write the files; yields the lines to print. memory: see SAM2VideoPredictor."""
+    def track(
+        self, model: SAM2, outputs: TrackOutputs, memory: str | None = None, report: Report | None = None
+    ) -> Iterator[Event]:
+        """Track everything and write the files; yields what to tell.
+
+        memory: see SAM2VideoPredictor. report: told of every frame.
+        """
+        from sam2nb.cli.report import Event
         from sam2nb.media.video import open_frames
         from sam2nb.predict.video.everything import track_everything
         from sam2nb.predict.video.predictor import SAM2VideoPredictor
@@ -63,9 +83,9 @@ class EverythingRequest:
         every, max_objects = self.every or EVERY, self.max_objects or MAX_OBJECTS
         results = track_everything(predictor, frames, every=every, max_objects=max_objects)
         seen: set[int] = set()
-        count = outputs.save(_noting(results, seen), frames)
-        yield f"{len(seen)} object{'s' * (len(seen) != 1)} on {count} of {len(frames)} frames"
-        yield from outputs.lines()
+        count = outputs.save(_noting(results, seen), frames, report)
+        yield Event(f"{len(seen)} object{'s' * (len(seen) != 1)} on {count} of {len(frames)} frames")
+        yield from outputs.events()
 
 
 def _noting(results: Iterator[FrameResult], seen: set[int]) -> Iterator[FrameResult]:

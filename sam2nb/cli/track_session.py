@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 SessionOption = Annotated[
     Path | None, typer.Option("--session", help="File to save the work in, every half minute and at the end.")
 ]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with --session FILE, if it was begun.")]
 
 SAVE_SECONDS = 30.0  # between two saves
 SAVE_SHARE = 20  # a save may take one part in so many of the time: large sessions are saved less often

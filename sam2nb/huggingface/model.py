@@ -7,7 +7,6 @@ transformers they take part in attention and change the masks a little).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,16 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sam2nb.build import build_sam2, pick_dtype
-from sam2nb.huggingface.config import Sam2Config, transformers_config
-from sam2nb.huggingface.processor import PADDING
+from sam2nb.build import pick_dtype
+from sam2nb.huggingface.config import Sam2Config
+from sam2nb.huggingface.pretrained import build_random, load_into, save_folder, split_target
+from sam2nb.huggingface.prompts import PADDING
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
 from sam2nb.structures import BOX_CORNER_LABELS, NO_OBJECT_LOGIT, PADDING_LABEL, MaskPrediction, Prompts
-from sam2nb.weights.checkpoint import load_checkpoint, loaded_state
-from sam2nb.weights.download import download
-from sam2nb.weights.files import write_state_file
-from sam2nb.weights.names import to_hugging_face
+from sam2nb.weights.checkpoint import SCORE_HEAD
 
 SURELY_ABSENT = -1e3  # object score of a row that holds no object
 FIELDS = ("logits", "iou", "tokens", "object_score")  # of MaskPrediction
@@ -53,20 +50,39 @@ class Sam2Model(nn.Module):
     def __init__(self, config: Sam2Config | None = None) -> None:
         super().__init__()
         self.config = config or Sam2Config()
-        size = f"++model.image_size={self.config.image_size}"
-        self.sam2: SAM2 = build_sam2(self.config.config, device="cpu", hydra_overrides_extra=[size])
+        self.sam2: SAM2 = build_random(self.config)
 
     @classmethod
-    def from_pretrained(cls, name: str, dtype: str | torch.dtype = torch.float32) -> Sam2Model:
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        dtype: str | torch.dtype | None = None,
+        device_map: str | torch.device | None = None,
+        torch_dtype: str | torch.dtype | None = None,
+    ) -> Sam2Model:
         """Load trained weights by checkpoint name, Hugging Face id, file or folder; on the CPU, as in transformers.
 
-        dtype: the precision the model computes in; weights stay float32.
+        dtype: the precision the model computes in, float32 by default; weights stay float32. torch_dtype: its old name.
+        device_map: "auto" for the best device here, or a device.
         Raises ValueError for an unknown name, OSError when no source can be reached.
         """
         model = cls(Sam2Config.from_pretrained(name))
-        load_checkpoint(model.sam2, name if Path(name).exists() else download(name))
-        model.sam2.compute_dtype = pick_dtype(dtype, torch.device("cpu"))
+        load_into(model.sam2, name, dtype or torch_dtype, device_map)
         return model
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model.safetensors and config.json as transformers reads them; image-only weights without video parts.
+
+        Raises ValueError where transformers has no such model (our nano).
+        """
+        save_folder(self.sam2, folder)
+
+    def to(self, device: str | torch.device | torch.dtype | None = None, dtype: torch.dtype | None = None) -> Sam2Model:
+        """Move the weights to a device, and choose the precision to compute in; weights stay float32."""
+        device, dtype = split_target(device, dtype)
+        if dtype is not None:
+            self.sam2.compute_dtype = pick_dtype(dtype, device or self.device)
+        return self if device is None else super().to(device)
 
     @property
     def device(self) -> torch.device:
@@ -93,12 +109,13 @@ class Sam2Model(nn.Module):
         image_embeddings: Sequence[Tensor] | None = None,
         multimask_output: bool = True,
         original_sizes: Any = None,
+        labels: Any = None,
     ) -> Sam2Output:
         """Predict masks for N objects in each of B images; prompts as `Sam2Processor` returns them.
 
-        input_masks: (B, 1 or N, height, width), logits of an earlier prediction, of any size. original_sizes is
-        accepted so that `model(**inputs)` works, and ignored. Raises ValueError unless exactly one of pixel_values and
-        image_embeddings is given.
+        input_masks: (B, 1 or N, height, width), logits of an earlier prediction, of any size. original_sizes and
+        labels are accepted so that `model(**inputs)` works, and ignored. Raises ValueError unless exactly one of
+        pixel_values and image_embeddings is given.
         """
         if (pixel_values is None) == (image_embeddings is None):
             raise ValueError("give exactly one of pixel_values and image_embeddings")
@@ -111,7 +128,7 @@ class Sam2Model(nn.Module):
             prompts = Prompts(points[index], labels[index], masks)
             predictions.append(self._predict(coarse, tuple(high_res), prompts, multimask_output))
         logits, ious, _, scores = (torch.stack([getattr(p, field) for p in predictions]) for field in FIELDS)
-        if "sam_mask_decoder.pred_obj_score_head" in self.sam2.missing_parts:
+        if SCORE_HEAD in self.sam2.missing_parts:
             scores = torch.full_like(scores, float("nan"))
         return Sam2Output(ious, logits, scores, maps)
 
@@ -135,17 +152,6 @@ class Sam2Model(nn.Module):
                 rows[index] = [getattr(prediction, field)[row : row + 1] for field in FIELDS]
         rows = [row if count else _no_object(*row) for row, count in zip(rows, counts, strict=True)]
         return MaskPrediction(*(torch.cat(column) for column in zip(*rows, strict=True)))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write model.safetensors and config.json as transformers reads them; image-only weights without video parts.
-
-        Raises ValueError where transformers has no such model (our nano).
-        """
-        folder = Path(folder)
-        notes = transformers_config(self.sam2)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_state_file(folder / "model.safetensors", to_hugging_face(loaded_state(self.sam2)))
-        (folder / "config.json").write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
 
 
 def _mask_prompt(masks: Tensor, objects: int, fine: Tensor) -> Tensor:

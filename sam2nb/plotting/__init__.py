@@ -19,6 +19,7 @@ from sam2nb.plotting.draw import (
 )
 from sam2nb.plotting.encode import figure_bytes, jpeg_bytes, notebook_bytes, save_figure, set_caption
 from sam2nb.plotting.figures import bar_chart, show_boxes, show_image, show_map, show_masks, show_points, side_by_side
+from sam2nb.plotting.overlays import show_anns, show_box, show_mask
 from sam2nb.plotting.timeline import timeline
 
 __all__ = [
@@ -39,9 +40,12 @@ __all__ = [
     "pca_colors",
     "save_figure",
     "set_caption",
+    "show_anns",
+    "show_box",
     "show_boxes",
     "show_image",
     "show_map",
+    "show_mask",
     "show_masks",
     "show_points",
     "side_by_side",

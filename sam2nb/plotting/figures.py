@@ -27,6 +27,7 @@ from sam2nb.plotting.draw import (
 SINGLE_WIDTH = 5.6  # inches for an image on its own
 PANEL_WIDTH, ROW_WIDTH = 3.4, 10.2  # inches for one image of a row, and at most for the row
 TITLE_SIZE = 10  # points
+MARKER_SIZE, SIGN_SHARE = 110, 0.38  # area of a click's disc in square points, and the share of the sign in it
 PIXELATED_BELOW = 128  # pixels: smaller images are shown with visible pixels
 
 
@@ -68,10 +69,13 @@ def show_masks(
     return ax
 
 
-def show_points(points: Any, labels: Any | None = None, ax: Axes | None = None) -> Axes:
+def show_points(
+    points: Any, labels: Any | None = None, ax: Axes | None = None, marker_size: float = MARKER_SIZE
+) -> Axes:
     """Draw clicks: a blue disc with a plus where the label is 1, an orange disc with a cross where it is 0.
 
-    points: (N, 2) as (x, y). labels: (N,), by default all 1. Raises ValueError if their numbers differ.
+    points: (N, 2) as (x, y). labels: (N,), by default all 1. marker_size: area of a disc in square points.
+    Raises ValueError if their numbers differ.
     """
     ax = plt.gca() if ax is None else ax
     coords = np.asarray(points, dtype=float).reshape(-1, 2)
@@ -82,8 +86,8 @@ def show_points(points: Any, labels: Any | None = None, ax: Axes | None = None) 
         if not (kinds == kind).any():
             continue
         x, y = coords[kinds == kind].T
-        ax.scatter(x, y, s=110, c=color, edgecolors="white", linewidths=1.4, zorder=5)
-        ax.scatter(x, y, s=42, c="white", marker=sign, linewidths=1.6, zorder=6)
+        ax.scatter(x, y, s=marker_size, c=color, edgecolors="white", linewidths=1.4, zorder=5)
+        ax.scatter(x, y, s=marker_size * SIGN_SHARE, c="white", marker=sign, linewidths=1.6, zorder=6)
     return ax
 
 

@@ -17,11 +17,12 @@ from sam2nb.weights.files import VIDEO_PARTS, Identity, StateFile, identify, rea
 
 logger = logging.getLogger(__name__)
 
+SCORE_HEAD = "sam_mask_decoder.pred_obj_score_head"
 PART_WORDS = {  # parts that the learned memory cannot do without, in words
     "memory_attention": "memory attention",
     "memory_encoder": "memory encoder",
     "obj_ptr_proj": "object pointers",
-    "sam_mask_decoder.pred_obj_score_head": "the object-score head",
+    SCORE_HEAD: "the object-score head",
 }
 
 
@@ -29,8 +30,8 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
     """Load the weights of a file into a model, strictly, and return the model.
 
     path: official .pt, our .safetensors, or a Hugging Face folder or file. Half-precision tensors are converted to
-    the model's dtype. A file with the complete image path and no tensor for video is accepted too: those parameters
-    keep their random values, and `model.missing_parts` names them.
+    the model's dtype. A file with the complete image path and no memory is accepted too: parameters that it lacks keep
+    their random values, and `model.missing_parts` names them.
     Raises FileNotFoundError, and ValueError that says what the file holds and which configuration fits it.
     """
     file = read_state_file(path)
@@ -117,9 +118,11 @@ def _missing_video_parts(state: Mapping[str, Tensor], own: Mapping[str, Tensor])
 
 
 def _only_video_is_missing(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> bool:
-    """Whether the file has no tensor for video, and the complete image path in the right shapes."""
-    wanted = {name for name in own if not _belongs_to(name, VIDEO_PARTS)}
-    return set(state) == wanted and all(state[name].shape == own[name].shape for name in wanted)
+    """Whether the file has the complete image path in the right shapes, and nothing for video but object scores."""
+    image_path = {name for name in own if not _belongs_to(name, VIDEO_PARTS)}
+    score_head = {name for name in own if _belongs_to(name, (SCORE_HEAD,))}  # in image models of transformers
+    fits = all(name in own and tensor.shape == own[name].shape for name, tensor in state.items())
+    return fits and set(state) in (image_path, image_path | score_head)
 
 
 def _explain(file: StateFile, own: Mapping[str, Tensor], problems: list[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from sam2nb.weights.files import StateFile, read_state_file
 from sam2nb.weights.registry import CHECKPOINTS, Checkpoint, checkpoint_folder, file_on_disk, find_checkpoint
@@ -35,6 +37,22 @@ def checkpoint_card(name_or_path: str) -> list[str]:
     file = file_on_disk(checkpoint.name)
     lines = _registry_lines(checkpoint)
     return lines + (_file_lines(read_state_file(file)) if file else [_line("on this machine", "no")])
+
+
+def checkpoint_facts(name_or_path: str | None = None) -> list[dict[str, Any]]:
+    """All checkpoints, or one by name or path, as plain facts for programs; `file` is None if it is not on the machine.
+
+    Raises what `checkpoint_card` raises.
+    """
+    if name_or_path is not None and Path(name_or_path).exists():
+        file = read_state_file(name_or_path)
+        return [{"file": str(file.path), "holds": file.identity, "tensors": len(file.state), **file.metadata}]
+    facts = []
+    for checkpoint in CHECKPOINTS.values() if name_or_path is None else [find_checkpoint(name_or_path)]:
+        file = file_on_disk(checkpoint.name)
+        published = checkpoint.published and checkpoint.published._asdict()
+        facts.append({**asdict(checkpoint), "published": published, "file": None if file is None else str(file)})
+    return facts
 
 
 def _registry_lines(checkpoint: Checkpoint) -> list[str]:

@@ -13,7 +13,7 @@ SIZE_HW = (90, 140)
 
 def test_the_command_writes_the_formats_asked_for(tmp_path, monkeypatch):
     model = build_sam2("sam2_hiera_t", device="cpu", hydra_overrides_extra=["++model.image_size=128"])
-    monkeypatch.setattr("sam2nb.cli.auto.load_chosen_model", lambda *_: model)
+    monkeypatch.setattr("sam2nb.cli.options.load_chosen_model", lambda *_: model)
     pixels = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     arguments = ["auto", str(tmp_path / "photo.png"), "--out", str(tmp_path / "out"), "--points-per-side", "2"]

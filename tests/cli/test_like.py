@@ -1,7 +1,6 @@
 """The `like` command: a reference with its mask and other images in, masks out."""
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from typer.testing import CliRunner
 
 from sam2nb.build import load_model
 from sam2nb.cli import app
-from sam2nb.resources import resource_dir
 from tests.predict.video.test_like import OTHERS, scene, square
 
 
@@ -22,7 +20,7 @@ def nano():
 @pytest.fixture
 def files(tmp_path, monkeypatch, nano):
     """A reference, its label map and a folder of two images, in an empty folder."""
-    monkeypatch.setattr("sam2nb.cli.like.load_chosen_model", lambda *_: nano)
+    monkeypatch.setattr("sam2nb.cli.options.load_chosen_model", lambda *_: nano)
     labels = square(40, 10) * 3
     labels[48:64, 32:50] = 7
     Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "labels.png")
@@ -55,17 +53,6 @@ def test_every_image_gets_a_label_image_and_all_of_them_a_coco_file(files, tmp_p
     assert json.loads((out / "names.json").read_text()) == {"3": "red thing", "7": "blue"}
 
 
-def test_the_example_in_the_help_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(resource_dir("data").parent)
-    text = " ".join(command("--help").output.split())
-    words = re.search(r"python -m sam2nb like (.+? --out build/like)", text).group(1).split()
-    done = command(*words[:-1], tmp_path / "like", "--model", "sam2nb_nano", "--image-size", "64")
-    assert done.exit_code == 0, (done.output, done.exception)
-    assert sorted(path.name for path in (tmp_path / "like").iterdir()) == [
-        "00012_mask.png", "00012_overlay.jpg", "coco.json",
-    ]  # fmt: skip
-
-
 def test_what_cannot_be_right_is_refused_before_anything_is_written(files, tmp_path):
     reference, labels, others = files
     (tmp_path / "empty").mkdir()
@@ -74,7 +61,7 @@ def test_what_cannot_be_right_is_refused_before_anything_is_written(files, tmp_p
     cases = [
         ((reference, labels, tmp_path / "gone.png"), "there is no file"),
         ((reference, labels, tmp_path / "empty"), "has no images"),
-        ((reference, labels, others / "0.png", tmp_path / "0.png"), "got '0' twice"),
+        ((reference, labels, others / "0.png", tmp_path / "0.png"), "have the same name"),
         ((reference, labels, others / "0.png", "--names", "red"), "one name per object, got 1 for 2"),
         ((reference, labels, others / "0.png", "--names", "red,"), "names separated by commas"),
         ((reference, reference, others / "0.png"), "is in colour"),
@@ -83,6 +70,8 @@ def test_what_cannot_be_right_is_refused_before_anything_is_written(files, tmp_p
         done = command(*words, "--out", tmp_path / "out")
         assert done.exit_code != 0 and message in str(done.exception), done.output
     done = command(reference, labels, others, "--out", others)
+    assert "holds the images to read" in str(done.exception)
+    done = command(reference, labels, others / "0.png", others / "0_mask.png", "--out", others)
     assert "0_mask.png' would be overwritten" in str(done.exception)
     assert not (tmp_path / "out").exists()
 

@@ -63,8 +63,13 @@ def test_evaluate_scores_what_it_can_names_what_it_cannot_and_writes_json(weight
 
 
 def test_a_missing_folder_is_named():
-    with pytest.raises(ValueError, match="does not exist"):
+    with pytest.raises(FileNotFoundError, match="no file or folder 'no/such/folder'"):
         run("evaluate", "--images", "no/such/folder")
+
+
+def test_numbers_that_are_none_are_named():
+    with pytest.raises(ValueError, match="--clicks must be whole numbers separated by commas, got '1,b'"):
+        run("evaluate", "--clicks", "1,b")
 
 
 def test_an_unknown_part_is_named():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +14,7 @@ from sam2nb.cli import app
 from sam2nb.cli.prompts import TextPrompts
 from sam2nb.cli.segment import SegmentFiles, SegmentRequest, label_map, segment_image
 from sam2nb.export.masks import load_coco
+from sam2nb.masks.rle import as_rle
 from sam2nb.resources import resource_dir
 
 PHOTO = resource_dir("data") / "photos" / "coffee.jpg"
@@ -24,7 +27,6 @@ def a_request(all_masks=False, **prompts):
 @pytest.mark.parametrize(
     ("prompts", "targets", "message"),
     [
-        ({"click": ["1,2"]}, [], "nothing to write"),
         ({}, ["mask.png"], "nothing to segment"),
         ({"exclude": ["1,2"]}, ["mask.png"], "nothing to segment"),
         ({"click": ["1,2"]}, ["mask.jpg"], "JPEG would blur"),
@@ -54,14 +56,20 @@ def test_a_label_map_numbers_the_masks_in_the_order_of_the_boxes_with_small_mask
     assert label_map(masks[:1]).max() == 255
 
 
+def lines_of(events):
+    return [event.text for event in events if event.text]
+
+
 def test_files_have_the_size_of_the_image(tmp_path):
     model = build_sam2("sam2_hiera_t", device="cpu", hydra_overrides_extra=["++model.image_size=64"])
     out, overlay = tmp_path / "new" / "mask.png", tmp_path / "overlay.jpg"
-    lines = list(segment_image(a_request(box=["10,10,300,200", "20,20,90,90"]), model, SegmentFiles(out, overlay)))
-    assert [line.split(":")[0] for line in lines[:2]] == ["mask 1", "mask 2"] and lines[2:] == [str(out), str(overlay)]
+    request = a_request(box=["10,10,300,200", "20,20,90,90"])
+    lines = lines_of(segment_image(request, model, SegmentFiles(out, overlay)))
+    assert [line.split(":")[0] for line in lines[:2]] == ["mask 1", "mask 2"]
+    assert lines[2:] == [f"wrote {out}", f"wrote {overlay}"]
     assert Image.open(out).size == Image.open(overlay).size == Image.open(PHOTO).size
     assert Image.open(out).mode == "L"
-    three = list(segment_image(a_request(click=["300,150"], all_masks=True), model, SegmentFiles(out)))
+    three = lines_of(segment_image(a_request(click=["300,150"], all_masks=True), model, SegmentFiles(out)))
     scores = [float(line.split("score ")[1].split(",")[0]) for line in three[:3]]
     assert len(three) == 4 and scores == sorted(scores, reverse=True)
 
@@ -98,7 +106,7 @@ BOXES = "x_min,y_min,x_max,y_max,class_name,confidence\n174,18,408,308,cup,0.9\n
 @pytest.fixture
 def command(monkeypatch):
     model = build_sam2("sam2_hiera_t", device="cpu", hydra_overrides_extra=["++model.image_size=64"])
-    monkeypatch.setattr("sam2nb.cli.segment.load_chosen_model", lambda *_: model)
+    monkeypatch.setattr("sam2nb.cli.options.load_chosen_model", lambda *_: model)
     return lambda *words: CliRunner().invoke(app, ["segment", str(PHOTO), *map(str, words)])
 
 
@@ -130,7 +138,7 @@ def test_boxes_outside_the_image_give_an_empty_map(command, tmp_path):
         (("--boxes", "boxes.csv", "--click", "1,2"), "cannot be combined with other prompts"),
         (("--boxes", "boxes.csv", "--names", "cup,spoon"), "--names cannot be combined with --boxes"),
         (("--boxes", "boxes.csv", "--all"), "--all is for a single --click"),
-        (("--boxes", "gone.csv"), "no file 'gone.csv'"),
+        (("--boxes", "gone.csv"), "no file or folder 'gone.csv'"),
         (("--click", "1,2", "--names", "cup,spoon"), "got 2 for 1"),
         (("--click", "1,2", "--names", "cup,,"), "names separated by commas"),
         (("--click", "1,2", "--coco", "a.txt"), "must end in .json"),
@@ -142,6 +150,32 @@ def test_boxes_and_names_that_make_no_sense_are_refused(command, words, message,
     done = command(*words, "--out", "mask.png")
     assert done.exit_code != 0 and message in str(done.exception)
     assert not (tmp_path / "mask.png").exists()
+
+
+def test_without_a_file_to_write_the_masks_go_to_a_folder(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command("-c", "300,150")
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "wrote masks/coffee_mask.png" in done.output
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["coffee_mask.png", "coffee_overlay.jpg"]
+
+
+def test_what_is_reported_or_shown_is_not_written_as_well(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command("--box", "174,18,408,308", "--names", "cup", "--json", "-")
+    (result,) = json.loads(done.stdout)["results"]
+    (mask,) = result["masks"]
+    assert result["size_hw"] == [400, 600] and mask["class_name"] == "cup" and 0 <= mask["predicted_iou"] <= 1
+    assert as_rle(mask["segmentation"]).area == mask["area"]
+    shown = []
+    monkeypatch.setattr("sam2nb.cli.show.show", shown.append)
+    assert command("-c", "300,150", "--show").exit_code == 0
+    assert shown[0].shape == (400, 600, 3) and not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_not_an_image(command):
+    done = CliRunner().invoke(app, ["segment", str(PHOTO.parent), "-c", "1,2"])
+    assert "is a folder: segment takes one image" in str(done.exception)
 
 
 @pytest.mark.slow

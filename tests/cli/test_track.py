@@ -11,6 +11,7 @@ from sam2nb import SAM2VideoPredictor
 from sam2nb.cli import app
 from sam2nb.cli.prompts import TextPrompts
 from sam2nb.cli.track import TrackOutputs, TrackRequest, track_video
+from sam2nb.masks.rle import as_rle
 from sam2nb.media.video import open_frames
 from tests.predict.video.clips import SIZE_HW, frame, small_model
 
@@ -31,7 +32,7 @@ def clip(tmp_path):
 
 @pytest.fixture
 def command(monkeypatch, model):
-    monkeypatch.setattr("sam2nb.cli.track.load_chosen_model", lambda *_: model)
+    monkeypatch.setattr("sam2nb.cli.options.load_chosen_model", lambda *_: model)
 
     def run(*words):
         return CliRunner().invoke(app, ["track", *map(str, words)])
@@ -79,7 +80,6 @@ def test_each_box_is_an_object_and_so_is_each_label(command, clip, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--click", "1,1"), "nothing to write"),
         (("--masks", "m"), "nothing to track"),
         (("--masks", "m", "--click", "1;1"), "2 numbers"),
         (("--masks", "m", "--box", "1,2,3"), "4 numbers"),
@@ -87,13 +87,18 @@ def test_each_box_is_an_object_and_so_is_each_label(command, clip, tmp_path):
         (("--masks", "m", "--box", "1,2,3,4", "--box", "1,2,3,4", "--click", "1,1"), "clicks are ambiguous"),
         (("--masks", "m", "--box", "1,2,3,4", "--boxes", "boxes.csv"), "cannot be combined with other prompts"),
         (("--masks", "m", "--mask", "a.png", "--boxes", "boxes.csv"), "cannot be combined with other prompts"),
-        (("--masks", "m", "--boxes", "boxes.csv"), "no file 'boxes.csv'"),
+        (("--masks", "m", "--boxes", "gone.csv"), "no file or folder 'gone.csv'"),
         (("--masks", "m", "--names", "cat"), "nothing to track"),
         (("--masks", "m", "--names", "cat", "--everything"), "takes no prompts"),
         (("--masks", "m", "--click", "1,1", "--names", "cat,dog"), "got 2 for 1"),
     ],
 )
-def test_contradicting_options_are_refused_before_anything_is_loaded(command, clip, words, message):
+def test_contradicting_options_are_refused_before_anything_is_loaded(
+    command, clip, words, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "boxes.csv"):
+        (tmp_path / name).touch()
     done = command(clip, *words)
     assert done.exit_code != 0 and message in str(done.exception)
 
@@ -131,6 +136,36 @@ def test_boxes_that_are_not_on_the_frame_are_nothing_to_track(command, clip, tmp
     (tmp_path / "boxes.csv").write_text("x1,y1,x2,y2\n90,90,99,99\n")
     done = command(clip, "--boxes", tmp_path / "boxes.csv", "--masks", tmp_path / "m")
     assert done.exit_code != 0 and "--boxes has no box on the frame" in str(done.exception)
+
+
+def test_every_frame_is_reported_with_quality_presence_and_run_lengths(command, clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command(clip, "--click", "20,20", "--json", "-", "--names", "cat")
+    assert done.exit_code == 0, (done.output, done.exception)
+    results = json.loads(done.stdout)["results"]
+    assert [result["frame"] for result in results] == [0, 1, 2, 3]
+    (found,) = results[0]["objects"]
+    assert found["id"] == 1 and found["name"] == "cat" and {"score", "presence"} <= found.keys()
+    assert as_rle(found["segmentation"]).area == found["area"]
+    assert [path.name for path in tmp_path.iterdir()] == [clip.name]  # nothing else was asked for
+
+
+def test_without_a_file_to_write_a_video_and_run_lengths_go_to_a_folder(command, clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command(clip, "--click", "20,20").exit_code == 0
+    names = sorted(path.name for path in (tmp_path / "masks").iterdir())
+    assert names == ["frames_tracked.mp4", "frames_tracks.json"]
+
+
+def test_other_programs_get_files_beside_the_run_lengths(command, clip, tmp_path):
+    kinds = ("--format", "polygons,cvat,labelstudio", "--yolo", tmp_path / "set")
+    done = command(clip, "--click", "20,20", "--rle", tmp_path / "a.json", *kinds)
+    assert done.exit_code == 0, (done.output, done.exception)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"a_polygons.json", "a_cvat.xml", "a_labelstudio.json", "set"} <= names
+    assert len(list((tmp_path / "set" / "labels").iterdir())) == 4
+    refused = command(clip, "--click", "20,20", "--rle", tmp_path / "a.json", "--format", "gif")
+    assert "formats must be some of polygons, cvat, labelstudio, got gif" in str(refused.exception)
 
 
 def test_a_mask_in_colour_is_no_label_map(clip, tmp_path, model):

@@ -1,9 +1,5 @@
 """`track --everything`: a video in, files with all objects out."""
 
-import json
-import re
-import shlex
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,15 +7,13 @@ from typer.testing import CliRunner
 
 from sam2nb.build import load_model
 from sam2nb.cli import app
-from sam2nb.predict.video.everything import KEY_FRAME_SETTINGS
-from sam2nb.resources import resource_dir
 from tests.predict.video.test_everything import frame
 
 
 @pytest.fixture
 def command(monkeypatch):
     model = load_model("sam2nb_nano", device="cpu", image_size=128)
-    monkeypatch.setattr("sam2nb.cli.track.load_chosen_model", lambda *_: model)
+    monkeypatch.setattr("sam2nb.cli.options.load_chosen_model", lambda *_: model)
     return lambda *words: CliRunner().invoke(app, ["track", *map(str, words)])
 
 
@@ -39,22 +33,9 @@ def test_everything_is_tracked_up_to_the_limit_of_objects(command, clip, tmp_pat
     assert set(np.unique(np.asarray(Image.open(tmp_path / "masks" / "00003.png")))) == {0, 1}
 
 
-def test_the_example_in_the_help_runs(command, tmp_path, monkeypatch):
-    text = " ".join(command("--help").output.split())
-    example = re.search(r"python -m sam2nb track (\S+ --everything .+?\.json)", text).group(1)
-    video, *words = shlex.split(example)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(KEY_FRAME_SETTINGS, "points_per_side", 4)
-    done = command(resource_dir("data").parent / video, *words)
-    assert done.exit_code == 0, done.output
-    assert " on 30 of 30 frames" in done.output
-    assert len(json.loads((tmp_path / words[-1]).read_text())["images"]) == 30
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--everything",), "nothing to write"),
         (("--everything", "--masks", "m", "--click", "1,1"), "takes no prompts"),
         (("--everything", "--masks", "m", "--both-ways"), "takes no prompts"),
         (("--everything", "--masks", "m", "--session", "s"), "leave out --session"),

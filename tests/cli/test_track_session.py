@@ -21,11 +21,11 @@ BOXES = ("--box", "8,10,28,30", "--box", "30,2,50,20")
 # Runs the command of its arguments in a process that kills itself when it has begun a number of frames.
 KILLED = """
 import os, signal, sys
-from sam2nb.cli import app, track, track_session
+from sam2nb.cli import app, options, track_session
 from sam2nb.predict.video.tracker import Tracker
 from tests.predict.video.clips import small_model
 
-track.load_chosen_model = lambda *_: small_model()
+options.load_chosen_model = lambda *_: small_model()
 track_session.SAVE_SECONDS = track_session.SAVE_SHARE = 0
 original, left = Tracker.track, [int(sys.argv.pop(1))]
 
@@ -60,7 +60,7 @@ def clip(tmp_path_factory):
 @pytest.fixture
 def command(monkeypatch, model, clip, tmp_path):
     """Run `track` on the clip, with a session; `.tracked` are the frames that it tracked."""
-    monkeypatch.setattr("sam2nb.cli.track.load_chosen_model", lambda *_: model)
+    monkeypatch.setattr("sam2nb.cli.options.load_chosen_model", lambda *_: model)
     original, tracked = Tracker.track, []
 
     def track(self, session, index, reverse=False):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from sam2nb import cli
 from sam2nb.build import build_sam2
+from sam2nb.huggingface.config import processor_image_size
 from sam2nb.weights import registry, transfer
 from sam2nb.weights.checkpoint import save_checkpoint
 from sam2nb.weights.files import VIDEO_PARTS, read_state_file, write_state_file
@@ -111,6 +112,7 @@ def test_export_writes_a_folder_for_transformers(run, folder, tmp_path):
     target = tmp_path / "tiny"
     assert run("export", tmp_path / "image.safetensors", target, "--naming", "huggingface")[1] == f"{target}\n"
     written = read_state_file(target).state
+    assert processor_image_size(target) == 1024 and (target / "processor_config.json").is_file()
     assert set(written) == set(state)  # random video parts are not passed off as weights
     assert all(torch.equal(written[name], value) for name, value in state.items())
 

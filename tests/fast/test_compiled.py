@@ -40,6 +40,11 @@ def test_a_working_compiler_is_used():
     assert torch.equal(box(torch.ones(1)), torch.full((1,), 10.0))
 
 
+def test_single_boxes_can_be_compiled():
+    model = compile_boxes(build_sam2("sam2nb_nano", device="cpu"), ["image_encoder"])
+    assert [name for name in BOXES if isinstance(getattr(model, name).forward, CompiledForward)] == ["image_encoder"]
+
+
 def test_a_copy_of_a_compiled_box_uses_its_own_weights():
     box = Box()
     box.forward = CompiledForward("box", box, Box.forward)

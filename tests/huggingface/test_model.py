@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,36 +11,19 @@ import torch
 from torch import Tensor
 
 from sam2nb.build import build_sam2
-from sam2nb.huggingface.config import Sam2Config
-from sam2nb.huggingface.model import Sam2Model
-from sam2nb.huggingface.processor import Sam2Processor
+from sam2nb.huggingface import Sam2Config, Sam2Model, Sam2Processor, Sam2VideoModel
 from sam2nb.model.layers import to_tokens
 from sam2nb.weights.checkpoint import load_checkpoint
+from tests.huggingface.pairs import FEATURES, LOGITS, SCORES, close, make_pair
 from tests.reference import scramble
 
 SIDE = 256
-FEATURES, LOGITS, SCORES = 1e-4, 1e-3, 1e-4  # tolerances
-
-
-def close(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=1e-5)
 
 
 @pytest.fixture(scope="module", params=["sam2.1_hiera_t", "sam2_hiera_b+"])
 def pair(request, tmp_path_factory):
     """Our adapter and both transformers classes with the same random weights, by way of a saved folder."""
-    transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("hub")
-    ours = Sam2Model(Sam2Config(request.param, SIDE)).eval()
-    scramble(ours.sam2, seed=5)
-    ours.save_pretrained(folder)
-    load = {"pretrained_model_name_or_path": folder, "output_loading_info": True}
-    video, about_video = transformers.Sam2VideoModel.from_pretrained(**load)
-    still, about_still = transformers.Sam2Model.from_pretrained(**load)
-    for about in (about_video, about_still):
-        assert not about["missing_keys"] and not about["mismatched_keys"]
-    assert not about_video["unexpected_keys"]
-    return SimpleNamespace(ours=ours, still=still.eval(), video=video.eval(), folder=folder)
+    return make_pair(request.param, SIDE, tmp_path_factory.mktemp("hub"))
 
 
 @pytest.fixture
@@ -157,6 +140,44 @@ def test_from_pretrained_loads_a_saved_folder(pair):
     assert Sam2Processor.from_pretrained(str(pair.folder)).image_size == SIDE
 
 
+@torch.no_grad()
+def test_folders_of_transformers_load_into_our_models(pair, pixels, tmp_path):
+    pair.still.save_pretrained(tmp_path / "still")
+    pair.video.save_pretrained(tmp_path / "video")
+    reference = pair.ours.sam2.state_dict()
+    video = Sam2VideoModel.from_pretrained(tmp_path / "video")
+    assert video.config == pair.ours.config and not video.sam2.missing_parts
+    assert all(torch.equal(value, reference[name]) for name, value in video.sam2.state_dict().items())
+    still = Sam2Model.from_pretrained(tmp_path / "still")
+    boxes = prompts(boxes=True)
+    close(still(pixels, **boxes).pred_masks, pair.ours(pixels, **boxes).pred_masks, LOGITS)
+    close(still(pixels, **boxes).object_score_logits, pair.ours(pixels, **boxes).object_score_logits, LOGITS)
+
+
+def test_a_folder_in_half_precision_loads(pair, tmp_path):
+    copy.deepcopy(pair.video).to(torch.bfloat16).save_pretrained(tmp_path)
+    model = Sam2VideoModel.from_pretrained(tmp_path)
+    reference = pair.ours.sam2.state_dict()
+    for name, value in model.sam2.state_dict().items():
+        assert value.dtype is torch.float32
+        torch.testing.assert_close(value, reference[name], atol=1e-2, rtol=1e-2)
+
+
+def test_our_own_tiny_travels_through_transformers(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    ours = Sam2VideoModel(Sam2Config("sam2nb_tiny", SIDE))
+    scramble(ours.sam2)
+    ours.save_pretrained(tmp_path / "ours")
+    theirs, about = transformers.Sam2VideoModel.from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not about["missing_keys"] and not about["mismatched_keys"] and not about["unexpected_keys"]
+    assert theirs.num_maskmem == 5 and len(theirs.memory_attention.layers) == 2
+    theirs.save_pretrained(tmp_path / "theirs")
+    back = Sam2VideoModel.from_pretrained(tmp_path / "theirs")
+    assert back.config == Sam2Config("sam2nb_tiny", SIDE)
+    reference = ours.sam2.state_dict()
+    assert all(torch.equal(value, reference[name]) for name, value in back.sam2.state_dict().items())
+
+
 def test_a_model_that_transformers_does_not_have_is_not_written(tmp_path):
     with pytest.raises(
         ValueError, match="transformers has no model like this one: SAM 2.1 with the trunk of sam2nb_nano"
@@ -183,6 +204,40 @@ def test_the_documented_example_runs(pair, image):
     assert outputs.iou_scores.shape == (1, 1, 3) and outputs.object_score_logits.shape == (1, 1, 1)
     again = model(**inputs, multimask_output=False, input_masks=outputs.pred_masks[:, :, 0])
     assert again.pred_masks.shape == (1, 1, 1, SIDE // 4, SIDE // 4)
+
+
+@torch.no_grad()
+def test_the_documented_refinement_with_an_earlier_mask_runs(pair, image):
+    processor, model = Sam2Processor(SIDE), pair.ours
+    inputs = processor(images=image, input_points=[[[[100, 60]]]], input_labels=[[[1]]], return_tensors="pt")
+    outputs = model(**inputs)
+    mask_input = outputs.pred_masks[:, :, torch.argmax(outputs.iou_scores.squeeze())]
+    inputs = processor(
+        input_points=[[[[100, 60], [90, 40]]]],
+        input_labels=[[[1, 1]]],
+        original_sizes=inputs["original_sizes"],
+        return_tensors="pt",
+    ).to(model.device)
+    given = {"input_masks": mask_input, "image_embeddings": outputs.image_embeddings, "multimask_output": False}
+    refined = model(**inputs, **given)
+    theirs = pair.still(**inputs, **given)
+    close(refined.pred_masks, theirs.pred_masks, LOGITS)
+    assert refined.iou_scores.shape == (1, 1, 1)
+
+
+@torch.no_grad()
+def test_the_documented_batches_run_with_labels(pair, image):
+    processor = Sam2Processor(SIDE)
+    inputs = processor(
+        images=[image, image[:100]],
+        segmentation_maps=[np.zeros((120, 200), int), np.ones((100, 200), int)],
+        input_boxes=[[[10, 20, 110, 90], [0, 0, 50, 50]], [[5, 5, 60, 60], [9, 9, 99, 90]]],
+        return_tensors="pt",
+    )
+    outputs = pair.ours(**inputs, multimask_output=False)
+    close(outputs.pred_masks, pair.still(**inputs, multimask_output=False).pred_masks, LOGITS)
+    masks = processor.post_process_masks(outputs.pred_masks.cpu(), inputs["original_sizes"])
+    assert [tuple(mask.shape) for mask in masks] == [(2, 1, 120, 200), (2, 1, 100, 200)]
 
 
 @torch.no_grad()

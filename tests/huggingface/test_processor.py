@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sam2nb.huggingface.processor import Sam2Processor
+from sam2nb.huggingface import Sam2Processor, Sam2VideoProcessor
 
 SIDE = 256
 
@@ -46,6 +46,59 @@ def test_processor_agrees_with_transformers_on_prompts(image):
         torch.testing.assert_close(ours[name].float(), expected, atol=1e-4, rtol=1e-5)
     gap = (ours.pixel_values - reference["pixel_values"]).abs()
     assert gap.max() < 0.05  # transformers rounds to bytes after resizing, Meta and this package do not
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, bool])
+def test_segmentation_maps_become_labels_as_in_transformers(image, dtype):
+    transformers = pytest.importorskip("transformers")
+    size, mask_size = ({"height": side, "width": side} for side in (SIDE, SIDE // 4))
+    theirs = transformers.Sam2Processor(transformers.Sam2ImageProcessor(size=size, mask_size=mask_size))
+    maps = np.random.default_rng(1).integers(0, 5, image.shape[:2]).astype(dtype)
+    inputs = {"images": image, "segmentation_maps": maps, "return_tensors": "pt"}
+    labels = Sam2Processor(SIDE)(**inputs).labels
+    assert labels.shape == (1, SIDE // 4, SIDE // 4) and labels.dtype == torch.int64
+    assert torch.equal(labels, theirs(**inputs | {"segmentation_maps": maps.astype(np.uint8)})["labels"])
+
+
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        ([np.zeros((4, 4), int)] * 2, "segmentation_maps is for 2 images, but there are 1"),
+        (np.zeros((4, 4)), r"segmentation_maps must be \(H, W\) integers, got float64"),
+        (np.zeros((4, 4, 3), int), r"of shape \(4, 4, 3\)"),
+    ],
+)
+def test_wrong_segmentation_maps_are_named(image, maps, message):
+    with pytest.raises(ValueError, match=message):
+        Sam2Processor(SIDE)(image, segmentation_maps=maps)
+
+
+def test_processors_are_exchanged_with_transformers_both_ways(image, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    Sam2Processor(SIDE).save_pretrained(tmp_path / "still")
+    Sam2VideoProcessor(SIDE).save_pretrained(tmp_path / "video")
+    still = transformers.Sam2Processor.from_pretrained(tmp_path / "still")
+    video = transformers.Sam2VideoProcessor.from_pretrained(tmp_path / "video")
+    ours = Sam2Processor(SIDE)(image)
+    for theirs in (still, video):
+        assert theirs.target_size == SIDE
+        gap = (theirs(image, return_tensors="pt")["pixel_values"] - ours.pixel_values).abs()
+        assert gap.max() < 0.05
+    assert video.video_processor.size["height"] == SIDE
+    still.save_pretrained(tmp_path / "still back")
+    video.save_pretrained(tmp_path / "video back")
+    assert Sam2Processor.from_pretrained(tmp_path / "still back").image_size == SIDE
+    assert Sam2VideoProcessor.from_pretrained(tmp_path / "video back").image_size == SIDE
+
+
+def test_masks_that_overlap_are_separated_as_in_transformers():
+    transformers = pytest.importorskip("transformers")
+    logits = [torch.randn(3, 1, 16, 16) * 5]
+    options = {"original_sizes": [[40, 56]], "binarize": False, "apply_non_overlapping_constraints": True}
+    theirs = transformers.Sam2ImageProcessor().post_process_masks([logits[0].clone()], **options)[0]
+    ours = Sam2Processor(64).post_process_masks(logits, **options)[0]
+    assert torch.equal(ours, theirs)
+    assert ((ours > 0).sum(dim=0) <= 1).all()
 
 
 def test_processor_takes_arrays_and_missing_labels_mean_include(image):

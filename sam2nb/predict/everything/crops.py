@@ -122,11 +122,12 @@ def _spread(side: int, tile: int, overlap_ratio: float) -> tuple[list[int], int]
     return [round(i * (side - tile) / (count - 1)) for i in range(count)], tile
 
 
-def is_cut_off(boxes: Tensor, crop_boxes: Tensor, size_hw: tuple[int, int]) -> Tensor:
+def is_cut_off(boxes: Tensor, crop_boxes: Tensor, size_hw: tuple[int, int], atol: float = NEAR_EDGE_PIXELS) -> Tensor:
     """Whether a mask ends at the edge of its crop, but not at the edge of the image.
 
     boxes: (N, 4), both corners inclusive; crop_boxes: (N or 1, 4), one past the end; both in image pixels -> (N,) bool
+    atol: how near counts, in pixels.
     """
     image_box = torch.tensor(whole_image(size_hw).box)
-    near_crop, near_image = ((boxes - edges).abs() <= NEAR_EDGE_PIXELS for edges in (crop_boxes, image_box))
+    near_crop, near_image = ((boxes - edges).abs() <= atol for edges in (crop_boxes, image_box))
     return (near_crop & ~near_image).any(dim=1)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from sam2nb.build import build_sam2
+from sam2nb.build import build_sam2, checkpoint_and_file
 from sam2nb.fast.compiled import compile_boxes
 from sam2nb.predict.video.predictor import SAM2VideoPredictor
 from sam2nb.predict.video.tracker import FILL_HOLE_AREA
@@ -60,6 +61,16 @@ def build_sam2_video_predictor(
     if vos_optimized:
         compile_boxes(model)
     return SAM2VideoPredictor(model, **options)
+
+
+def build_sam2_video_predictor_hf(model_id: str, **options: Any) -> SAM2VideoPredictor:
+    """Build a video predictor with the checkpoint of a Hugging Face id, downloading it once.
+
+    options: as for `build_sam2_video_predictor`. Raises ValueError for an unknown id, OSError when no source can be
+    reached.
+    """
+    checkpoint, path = checkpoint_and_file(model_id)
+    return build_sam2_video_predictor(checkpoint.config, path, **options)
 
 
 def _read_value(override: str, text: str) -> bool | int:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from sam2nb.build import build_sam2
 from sam2nb.cli import app
-from sam2nb.cli.auto_run import AutoRun
+from sam2nb.cli.run_record import RunRecord
 from sam2nb.predict.everything.generator import SAM2AutomaticMaskGenerator
 
 NAMES = ("a.png", "b.png", "c.png")
@@ -36,7 +36,7 @@ def images(tmp_path):
 @pytest.fixture
 def command(monkeypatch, model, images):
     """Run `auto` on the images; `.generated` are those that were segmented."""
-    monkeypatch.setattr("sam2nb.cli.auto.load_chosen_model", lambda *_: model)
+    monkeypatch.setattr("sam2nb.cli.options.load_chosen_model", lambda *_: model)
     original, generated = SAM2AutomaticMaskGenerator.generate, []
 
     def generate(self, image, **options):
@@ -103,15 +103,15 @@ def test_other_settings_are_refused_by_name(command, model, tmp_path, monkeypatc
 
 
 def test_a_damaged_record_and_one_of_another_version_are_named(tmp_path):
-    run = AutoRun.begin(tmp_path, {"tiles": None}, resume=True)
-    for text in ("", "{", "[]", '{"version": 1}', '{"version": 1, "settings": 3, "done": {}}'):
+    run = RunRecord.begin(tmp_path, "auto", {"tiles": None}, resume=True)
+    for text in ("", "{", "[]", '{"version": 2}', '{"version": 2, "settings": 3, "done": {}}'):
         run.file.write_text(text)
         with pytest.raises(ValueError, match="auto_run.json is damaged: delete it to begin anew"):
-            AutoRun.begin(tmp_path, {}, resume=True)
-    run.file.write_text(json.dumps({"version": 2, "settings": {}, "done": {}}))
-    with pytest.raises(ValueError, match="has version 2, this sam2nb reads 1"):
-        AutoRun.begin(tmp_path, {}, resume=True)
-    assert AutoRun.begin(tmp_path, {}, resume=False).done == {}
+            RunRecord.begin(tmp_path, "auto", {}, resume=True)
+    run.file.write_text(json.dumps({"version": 3, "settings": {}, "done": {}}))
+    with pytest.raises(ValueError, match="has version 3, this sam2nb reads 2"):
+        RunRecord.begin(tmp_path, "auto", {}, resume=True)
+    assert RunRecord.begin(tmp_path, "auto", {}, resume=False).done == {}
 
 
 def test_a_cache_serves_the_same_images_to_other_settings(command, model, tmp_path, monkeypatch):

@@ -1,0 +1,3 @@
+"""The helpers of `sam2.utils`: amg, misc and transforms."""
+
+__all__: list[str] = []
