@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sam2nb.cli.options import (
-    CloserOption,
     DeviceOption,
     DtypeOption,
     JsonOption,
     ModelChoice,
     ModelOption,
+    TrackingChoice,
     WeightsOption,
     check_given,
 )
@@ -54,7 +55,7 @@ def evaluate(
     ] = None,
     clicks: Annotated[str, typer.Option(help="Numbers of clicks after which to record the IoU.")] = "1,2,3,5",
     prompt: Annotated[str, typer.Option(help="Prompt at the start of a clip: mask, box or click.")] = "mask",
-    closer: CloserOption = None,
+    tracking: TrackingChoice,
     min_area: Annotated[float, typer.Option(help="Leave out objects of this many pixels or fewer.")] = 0,
     chosen: ModelChoice,
     json_file: JsonOption = None,
@@ -70,9 +71,9 @@ def evaluate(
     labelled_images = open_images(images, min_area=min_area) if images or not clips else None
     labelled_clips = open_clips(clips) if clips else None
     sam2 = chosen.load()
-    conditions = _conditions(sam2, chosen, closer)
+    conditions = _conditions(sam2, chosen, tracking)
     scores: list[ImageScores | VideoScores] = []
-    for score, lines in _score(sam2, labelled_images, labelled_clips, counts, prompt, closer):
+    for score, lines in _score(sam2, labelled_images, labelled_clips, counts, prompt, tracking):
         for line in lines:
             typer.echo(line, err=is_printed(json_file))
         scores.append(score)
@@ -88,18 +89,17 @@ def _score(
     clips: list[LabelledClip] | None,
     clicks: list[int],
     prompt: str,
-    closer: bool | None,
+    tracking: TrackingChoice,
 ) -> Iterator[tuple[ImageScores | VideoScores, Iterator[str]]]:
     """The scores on images, then on clips, each with the lines to print."""
     from sam2nb.evaluation.protocols import evaluate_images, evaluate_video
     from sam2nb.predict.image import SAM2ImagePredictor
-    from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
     if images is not None:
-        score = evaluate_images(SAM2ImagePredictor(sam2, closer=closer), images, clicks=clicks)
+        score = evaluate_images(SAM2ImagePredictor(sam2, closer=tracking.closer), images, clicks=clicks)
         yield score, _image_lines(score, len(images))
     if clips is not None:
-        score = evaluate_video(SAM2VideoPredictor(sam2, closer=bool(closer)), clips, prompt=prompt)
+        score = evaluate_video(tracking.predictor(sam2), clips, prompt=prompt)
         yield score, _video_lines(score)
 
 
@@ -111,7 +111,7 @@ def _save(json_file: Path, model: str, conditions: dict[str, Any], scores: Seque
         save_scores(path, model, conditions, *scores)
 
 
-def _conditions(sam2: SAM2, chosen: ModelChoice, closer: bool | None) -> dict[str, Any]:
+def _conditions(sam2: SAM2, chosen: ModelChoice, tracking: TrackingChoice) -> dict[str, Any]:
     """The conditions under which scores can be compared, for the JSON file."""
     return {
         "model": chosen.model,
@@ -119,7 +119,7 @@ def _conditions(sam2: SAM2, chosen: ModelChoice, closer: bool | None) -> dict[st
         "image_size": sam2.image_size,
         "dtype": str(sam2.compute_dtype).removeprefix("torch."),
         "device": sam2.device.type,
-        "closer": closer,
+        **asdict(tracking),
     }
 
 

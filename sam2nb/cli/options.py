@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from sam2nb.cli.processes import Processes
     from sam2nb.cli.report import Report
     from sam2nb.model.sam2 import SAM2
+    from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
 RESULTS = Path("masks")  # the folder that results go to, unless an option names another
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+MEMORIES = ("official", "steady", "anchored", "match")
+SEARCHES = ("frame", "region")
 
 
 def check_given(value: Path | list[Path] | None) -> Path | list[Path] | None:
@@ -46,6 +49,17 @@ def complete_models(incomplete: str) -> list[str]:
 
 def _complete(names: tuple[str, ...]) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def _one_of(name: str, known: tuple[str, ...]) -> Callable[[str | None], str | None]:
+    """A callback that raises ValueError for a value that is not among the known ones."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in known:
+            raise ValueError(f"--{name} must be one of {', '.join(known)}, got {value!r}")
+        return value
+
+    return check
 
 
 ModelOption = Annotated[
@@ -90,7 +104,26 @@ CloserOption = Annotated[
 ]
 MemoryOption = Annotated[
     str | None,
-    typer.Option("--memory", help="official (learned) or match (compare features); default: by the weights."),
+    typer.Option(
+        "--memory",
+        help="official (learned), steady or anchored (the same, kept clear of look-alikes), match (compare features); "
+        "default: official, or match where the weights have no memory.",
+        callback=_one_of("memory", MEMORIES),
+        autocompletion=_complete(MEMORIES),
+    ),
+]
+SearchOption = Annotated[
+    str,
+    typer.Option(
+        "--search",
+        help="Look for objects in the whole frame, or in a region around their last place, which shows small ones "
+        "larger: frame or region.",
+        callback=_one_of("search", SEARCHES),
+        autocompletion=_complete(SEARCHES),
+    ),
+]
+MotionOption = Annotated[
+    bool, typer.Option("--motion", help="Let the speed of an object count in the choice among the model's masks.")
 ]
 NamesOption = Annotated[
     str | None, typer.Option("--names", "-n", help="Class names of the objects in their order, such as cat,dog.")
@@ -148,6 +181,24 @@ class PromptChoice:
         ),
     ] = None
     names: NamesOption = None
+
+
+@dataclass(frozen=True)
+class TrackingChoice:
+    """The options that say how objects are tracked."""
+
+    memory: MemoryOption = None
+    search: SearchOption = "frame"
+    motion: MotionOption = False
+    closer: CloserOption = None
+
+    def predictor(self, model: SAM2) -> SAM2VideoPredictor:
+        """A predictor for video with these options."""
+        from sam2nb.predict.video.predictor import SAM2VideoPredictor
+
+        return SAM2VideoPredictor(
+            model, memory=self.memory, search=self.search, motion=self.motion, closer=bool(self.closer)
+        )
 
 
 @dataclass(frozen=True)

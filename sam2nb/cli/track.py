@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sam2nb.cli.options import (
-    CloserOption,
-    MemoryOption,
     ModelChoice,
     PromptChoice,
     ReportChoice,
     ResumeOption,
+    TrackingChoice,
     check_given,
 )
 from sam2nb.cli.outputs import TrackOutputs
@@ -50,8 +49,7 @@ def track(
     frame: Annotated[int, typer.Option(help="Number of the frame that the prompts are on.")] = 0,
     outputs: TrackOutputs,
     both_ways: Annotated[bool, typer.Option("--both-ways", help="Also track back from the prompted frame.")] = False,
-    memory: MemoryOption = None,
-    closer: CloserOption = None,
+    tracking: TrackingChoice,
     everything: EverythingChoice,
     session: SessionOption = None,
     resume: ResumeOption = False,
@@ -66,12 +64,16 @@ def track(
 
     python -m sam2nb track data/clips/big_buck_bunny.mp4 --everything --rle build/tracks.json
 
+    Small objects are looked for in a region of the frame, and look-alikes are told apart:
+
+    python -m sam2nb track data/clips/big_buck_bunny.mp4 --box 108,100,284,284 --search region --memory anchored
+
     With several videos, --out, --masks, --rle, --yolo and --session are folders, and --mask and --boxes may be, with
     files named as the videos. Videos that cannot be read are listed, --resume goes on, Accelerate shares the work:
 
     accelerate launch -m sam2nb track "data/sample/clips/*/frames" --everything --rle build/clips --resume
     """
-    options = TrackOptions(prompts, mask, frame, both_ways, everything, session, resume, memory, closer)
+    options = TrackOptions(prompts, mask, frame, both_ways, everything, session, resume, tracking)
     if are_several(videos):
         track_many(videos, options, outputs, chosen, reporting)
         return
@@ -94,8 +96,7 @@ class TrackOptions:
     everything: EverythingChoice
     session: Path | None
     resume: bool
-    memory: str | None
-    closer: bool | None
+    tracking: TrackingChoice
 
     def plan(self, video: Path, outputs: TrackOutputs, file: SessionFile, name: str | None = None) -> TrackJob:
         """The job for one video, checked. name: of several videos, after which its files of prompts are named.
@@ -109,7 +110,7 @@ class TrackOptions:
         request = TrackRequest(video, text, mask, self.frame, self.both_ways, found, named)
         all_of_it = self.everything.of(video)
         request.check(outputs, file, all_of_it)
-        return TrackJob(request, all_of_it, outputs, file, self.memory, self.closer)
+        return TrackJob(request, all_of_it, outputs, file, self.tracking)
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,13 @@ class TrackJob:
     all_of_it: EverythingRequest
     outputs: TrackOutputs
     file: SessionFile
-    memory: str | None
-    closer: bool | None
+    tracking: TrackingChoice = TrackingChoice()
 
     def run(self, model: SAM2, report: Report | None = None) -> Iterator[Event]:
         """Track, and write the files; yields what to tell. report: told of every frame."""
         if self.all_of_it.everything:
-            return self.all_of_it.track(model, self.outputs, self.memory, report)
-        return track_video(self.request, model, self.outputs, self.memory, self.file, self.closer, report)
+            return self.all_of_it.track(self.tracking.predictor(model), self.outputs, report)
+        return track_video(self.request, self.tracking.predictor(model), self.outputs, self.file, report)
 
 
 @dataclass(frozen=True)
@@ -203,23 +203,18 @@ class TrackRequest:
 
 def track_video(
     request: TrackRequest,
-    model: SAM2,
+    predictor: SAM2VideoPredictor,
     outputs: TrackOutputs,
-    memory: str | None = None,
     file: SessionFile | None = None,
-    closer: bool | None = None,
     report: Report | None = None,
 ) -> Iterator[Event]:
     """Track the objects and write the files; yields what to tell.
 
-    memory, closer: see SAM2VideoPredictor. file: where the session is saved, and from where it goes on. report: told of
-    every frame.
+    file: where the session is saved, and from where it goes on. report: told of every frame.
     """
     from sam2nb.cli.report import Event, wrote
-    from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
     file = file or SessionFile()
-    predictor = SAM2VideoPredictor(model, memory=memory, closer=bool(closer))
     session = open_session(request, predictor, file)
     propagation = Propagation(predictor, session, file.path)
     if file.is_begun and session.reached() is not None:

@@ -13,7 +13,7 @@ from sam2nb.cli.outputs import TrackOutputs
 
 if TYPE_CHECKING:
     from sam2nb.cli.report import Event, Report
-    from sam2nb.model.sam2 import SAM2
+    from sam2nb.predict.video.predictor import SAM2VideoPredictor
     from sam2nb.predict.video.session import FrameResult
 
 EVERY, MAX_OBJECTS = 10, 32  # unless the options say otherwise
@@ -67,19 +67,14 @@ class EverythingRequest:
             raise ValueError("--every and --max-objects are for --everything: add it, or leave them out")
 
     def track(
-        self, model: SAM2, outputs: TrackOutputs, memory: str | None = None, report: Report | None = None
+        self, predictor: SAM2VideoPredictor, outputs: TrackOutputs, report: Report | None = None
     ) -> Iterator[Event]:
-        """Track everything and write the files; yields what to tell.
-
-        memory: see SAM2VideoPredictor. report: told of every frame.
-        """
+        """Track everything and write the files; yields what to tell. report: told of every frame."""
         from sam2nb.cli.report import Event
         from sam2nb.media.video import open_frames
         from sam2nb.predict.video.everything import track_everything
-        from sam2nb.predict.video.predictor import SAM2VideoPredictor
 
         frames = open_frames(self.video)
-        predictor = SAM2VideoPredictor(model, memory=memory)
         every, max_objects = self.every or EVERY, self.max_objects or MAX_OBJECTS
         results = track_everything(predictor, frames, every=every, max_objects=max_objects)
         seen: set[int] = set()

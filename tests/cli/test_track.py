@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from sam2nb import SAM2VideoPredictor
 from sam2nb.cli import app
+from sam2nb.cli.options import TrackingChoice
 from sam2nb.cli.prompts import TextPrompts
 from sam2nb.cli.track import TrackOutputs, TrackRequest, track_video
 from sam2nb.masks.rle import as_rle
@@ -62,7 +63,8 @@ def test_a_second_look_is_passed_to_the_predictor(clip, model, tmp_path, monkeyp
     monkeypatch.setattr(SAM2VideoPredictor, "__init__", note)
     request = TrackRequest(clip, TextPrompts.parse(click=["20,20"]))
     for closer in (None, True):
-        list(track_video(request, model, TrackOutputs(rle=tmp_path / "out.json"), closer=closer))
+        predictor = TrackingChoice(closer=closer).predictor(model)
+        list(track_video(request, predictor, TrackOutputs(rle=tmp_path / "out.json")))
     assert asked == [False, True]
 
 
@@ -172,4 +174,22 @@ def test_a_mask_in_colour_is_no_label_map(clip, tmp_path, model):
     Image.fromarray(frame(0)).save(tmp_path / "rgb.png")
     request = TrackRequest(clip, mask=tmp_path / "rgb.png")
     with pytest.raises(ValueError, match="label map"):
-        list(track_video(request, model, TrackOutputs(masks=tmp_path / "m")))
+        list(track_video(request, TrackingChoice().predictor(model), TrackOutputs(masks=tmp_path / "m")))
+
+
+@pytest.mark.parametrize("options", [("--search", "region"), ("--memory", "anchored"), ("--motion",)])
+def test_tracking_in_other_ways(command, clip, tmp_path, options):
+    done = command(clip, "--box", "8,10,28,30", "--masks", tmp_path / "a", *options)
+    assert done.exit_code == 0 and "1 object on 4 of 4 frames" in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--search", "crop"), "--search must be one of frame, region, got 'crop'"),
+        (("--memory", "elephant"), "--memory must be one of official, steady, anchored, match, got 'elephant'"),
+    ],
+)
+def test_an_unknown_way_is_refused_before_anything_is_loaded(clip, options, message):
+    refused = CliRunner().invoke(app, ["track", str(clip), "--click", "1,1", "--model", "sam2.1_hiera_large", *options])
+    assert message in str(refused.exception)

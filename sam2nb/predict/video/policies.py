@@ -139,7 +139,6 @@ class Steady:
         shot_start=None,
     ) -> MemoryChoice:
         step = -1 if reverse else 1
-        tracked = [other for other in tracked if not facts[other].mistaken]
         official = choose_memories(
             frame,
             prompted,
