@@ -58,15 +58,13 @@ def track(
 ) -> None:
     """Track objects through a video: prompts on one frame, masks on all; or everything in it, without prompts.
 
-    With --session the work is saved on the way, to go on with --resume. Names go into every file:
+    Work saved by --session goes on with --resume. Small objects: --search region; look-alikes: --memory anchored:
 
     python -m sam2nb track data/clips/big_buck_bunny.mp4 --click 350,200 --names bunny --masks build/m --session build/a
 
-    python -m sam2nb track data/clips/big_buck_bunny.mp4 --everything --rle build/tracks.json
-
-    Small objects are looked for in a region of the frame, and look-alikes are told apart:
-
     python -m sam2nb track data/clips/big_buck_bunny.mp4 --box 108,100,284,284 --search region --memory anchored
+
+    python -m sam2nb track data/clips/big_buck_bunny.mp4 --everything --rle build/tracks.json
 
     With several videos, --out, --masks, --rle, --yolo and --session are folders, and --mask and --boxes may be, with
     files named as the videos. Videos that cannot be read are listed, --resume goes on, Accelerate shares the work:
