@@ -188,6 +188,7 @@ class SAM2VideoPredictor:
 
         Raises TypeError or ValueError, and changes nothing, for prompts that cannot be right.
         """
+        frame_idx = inference_state.check_frame(frame_idx)
         prompt = read_points(inference_state, points, labels, box, normalize_coords)
         self.tracker.prompt(inference_state, frame_idx, obj_id, prompt, join=not clear_old_points)
         return self.tracker.result(inference_state, frame_idx)
@@ -201,6 +202,7 @@ class SAM2VideoPredictor:
 
         Raises ValueError for a mask of another size than the frames (or the square input of the model).
         """
+        frame_idx = inference_state.check_frame(frame_idx)
         self.tracker.prompt(inference_state, frame_idx, obj_id, read_mask(inference_state, mask))
         return self.tracker.result(inference_state, frame_idx)
 
@@ -214,6 +216,7 @@ class SAM2VideoPredictor:
         Detections with NaN, without an area or outside the frame are left out, with one warning. Raises TypeError for
         another class; ValueError for a tracker id that comes twice, or boxes in 0..1. Nothing is changed then.
         """
+        frame_idx = inference_state.check_frame(frame_idx)
         prompt_detections(self.tracker, inference_state, frame_idx, detections)
         return self.tracker.result(inference_state, frame_idx)
 
@@ -221,7 +224,7 @@ class SAM2VideoPredictor:
         self, inference_state: VideoSession, frame_idx: int, obj_id: ObjectId, need_output: bool = True
     ) -> FrameResult | None:
         """Remove the prompts for an object on a frame. Its memory is kept, but counts as tracked from now on."""
-        inference_state.check_frame(frame_idx)
+        frame_idx = inference_state.check_frame(frame_idx)
         inference_state.track_of(obj_id).clear_prompts(frame_idx)
         return self.tracker.result(inference_state, frame_idx) if need_output else None
 

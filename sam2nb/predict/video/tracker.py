@@ -110,7 +110,9 @@ class Tracker:
         join: add the points to those already on the frame instead of replacing them.
         Raises TypeError or ValueError, and changes nothing, for a frame outside the video or a box joined to points.
         """
-        session.check_frame(frame)
+        frame = session.check_frame(frame)
+        if isinstance(obj_id, Tensor):
+            raise TypeError(f"obj_id must be a number or a name, got {obj_id!r}: use int(obj_id)")
         track = session.objects.get(obj_id, ObjectTrack())
         if join:
             prompt = join_points(track.prompts.get(frame), prompt)
