@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,12 +50,7 @@ def make_prompts(
     if masks is not None and len(masks) not in (1, len(points)):
         raise ValueError(f"mask_input is for {len(masks)} objects, the other prompts for {len(points)}")
     height, width = size_hw if normalize_coords else (1, 1)
-    if (np.abs(points) > FARTHEST * np.array([width, height])).any():
-        raise ValueError(
-            f"point_coords and box must be within {FARTHEST:g} sides of the image of {width}x{height} "
-            f"(width x height), got {float(np.abs(points).max()):g}"
-        )
-    _warn_outside(points, labels, (height, width))
+    _check_places(points, labels, (height, width))
     scale = np.array([image_size / width, image_size / height], dtype=np.float64)
     return Prompts(
         points=torch.as_tensor(points * scale, dtype=torch.float32, device=device),
@@ -69,20 +66,28 @@ def to_numbers(name: str, values: ArrayLike, shape_text: str) -> np.ndarray:
     """
     try:
         if isinstance(values, Tensor):
-            numbers = values.detach().to("cpu", torch.float64).numpy()
+            found = values.detach().to("cpu", torch.float64).numpy()
         elif isinstance(values, (list, tuple)) and any(isinstance(part, Tensor) for part in values):
-            numbers = np.array([to_numbers(name, part, shape_text) for part in values])
+            found = np.array([to_numbers(name, part, shape_text) for part in values])
         else:
-            numbers = np.asarray(values)
-        if numbers.dtype.kind not in "biuf":
-            raise TypeError(f"dtype {numbers.dtype}")
-        numbers = numbers.astype(np.float64, copy=False)
+            found = np.asarray(values)
+        if found.dtype.kind not in "biuf":
+            raise TypeError(f"dtype {found.dtype}")
+        found = found.astype(np.float64, copy=False)
     except (TypeError, ValueError, RuntimeError) as error:
         shown = repr(values).split("\n")[0][:80]
         raise ValueError(f"{name} must be numbers of shape {shape_text}, got {shown}") from error
-    if not np.isfinite(numbers).all():
+    if not np.isfinite(found).all():
         raise ValueError(f"{name} holds NaN or infinite values")
-    return numbers
+    return found
+
+
+def check_option(name: str, value: float, least: float | None = None) -> None:
+    """Raise ValueError, which has the option's name, unless its value is a finite number, `least` or more."""
+    is_number = isinstance(value, numbers.Real) and math.isfinite(value)
+    if not is_number or (least is not None and value < least):
+        wanted = "a finite number" if least is None else f"a finite number, {least:g} or more"
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
 
 
 def _check_points(coords: ArrayLike | None, labels: ArrayLike | None) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -161,8 +166,14 @@ def _check_mask(mask_input: ArrayLike | None, side: int) -> Tensor | None:
     return masks
 
 
-def _warn_outside(points: np.ndarray, labels: np.ndarray, size_hw: tuple[int, int]) -> None:
+def _check_places(points: np.ndarray, labels: np.ndarray, size_hw: tuple[int, int]) -> None:
+    """Raise ValueError for coordinates far from the image; warn about those outside it."""
     height, width = size_hw
+    if (np.abs(points) > FARTHEST * np.array([width, height])).any():
+        raise ValueError(
+            f"point_coords and box must be within {FARTHEST:g} sides of the image of {width}x{height} "
+            f"(width x height), got {float(np.abs(points).max()):g}"
+        )
     x, y = points[..., 0], points[..., 1]
     outside = ((x < 0) | (y < 0) | (x > width) | (y > height)) & (labels != PADDING_LABEL)
     if outside.any():

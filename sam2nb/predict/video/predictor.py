@@ -19,7 +19,7 @@ from sam2nb.media.video import Prefetched, VideoLike, open_frames
 from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.pretrained import load_pretrained
-from sam2nb.predict.prompts import ArrayLike
+from sam2nb.predict.prompts import ArrayLike, check_option
 from sam2nb.predict.video.detections import prompt_detections
 from sam2nb.predict.video.memory import choose_memory
 from sam2nb.predict.video.policies import choose_policy
@@ -54,7 +54,8 @@ class SAM2VideoPredictor:
         changed later.
     progress: show a bar while propagating.
 
-    Raises ValueError for another memory, or for the official one where the model has no weights for it.
+    Raises ValueError for another memory or search, for the official memory without weights for it, or for an
+    area that is no finite number.
     """
 
     fill_hole_area = _option("fill_hole_area")
@@ -78,6 +79,8 @@ class SAM2VideoPredictor:
     ) -> None:
         if search not in SEARCHES:
             raise ValueError(f"search must be one of {', '.join(SEARCHES)}, got {search!r}")
+        check_option("fill_hole_area", fill_hole_area, least=0)
+        check_option("max_sprinkle_area", max_sprinkle_area, least=0)
         self.model = model
         self.tracker = Tracker(
             model=model,

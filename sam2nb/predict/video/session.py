@@ -159,6 +159,11 @@ class ObjectTrack:
             self.bank.tracked[frame] = self.bank.prompted.pop(frame)
             self.directions.pop(frame, None)
 
+    def forget(self, frame: int) -> None:
+        """Drop what was tracked on a frame, as if tracking had never come there."""
+        for passed in (self.bank.tracked, self.closer, self.facts, self.directions):
+            passed.pop(frame, None)
+
     def forget_before(self, frame: int, max_prompted: int | None) -> None:
         """Drop whatever a stream that has reached `frame` cannot read any more."""
         self.bank.forget_before(frame, max_prompted)

@@ -19,7 +19,7 @@ from sam2nb.masks.regions import clean_masks, separate
 from sam2nb.media.video import FrameSource, ModelInputs
 from sam2nb.model.memory_bank import MemoryChoice
 from sam2nb.model.sam2 import SAM2
-from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.precision import autocast_for, in_precision_of, require_predicting
 from sam2nb.predict.regions import (
     boxes_in_region,
     mask_in_region,
@@ -42,14 +42,7 @@ from sam2nb.predict.video.session import (
     ObjectTrack,
     VideoSession,
 )
-from sam2nb.structures import (
-    MASK_LOGIT_CLAMP,
-    NO_OBJECT_LOGIT,
-    WHOLE_FRAME,
-    ImageFeatures,
-    Prompts,
-    Region,
-)
+from sam2nb.structures import MASK_LOGIT_CLAMP, NO_OBJECT_LOGIT, WHOLE_FRAME, ImageFeatures, Prompts, Region
 
 FILL_HOLE_AREA = 8  # pixels of the low-resolution mask, as in the official post-processing
 OBJECTS_AT_ONCE = 16  # in one batch
@@ -243,8 +236,10 @@ class Tracker:
                 else session.inputs.part(frame, *pixels_of(region, session.size_hw))
             )
             session.encoded = known = None  # frees the old features before the new ones are made
+            require_predicting(self.model)
             with autocast_for(self.model):
                 session.encoded = (frame, replace(self.model.encode_image(pixels), region=region))
+        session.encoded = (frame, in_precision_of(self.model, session.encoded[1]))
         return session.encoded[1]
 
     def _cleaned(self, prediction: ObjectPrediction) -> ObjectPrediction:
