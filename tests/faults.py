@@ -1,5 +1,7 @@
-"""Faults on purpose: an error in the middle of the model."""
+"""Faults on purpose: an error in the middle of the model, a disk that is full."""
 
+import resource
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,3 +25,15 @@ def interrupted(model: nn.Module, position: int, error: type[BaseException] = Ke
     finally:
         for hook in hooks:
             hook.remove()
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """No file can grow beyond this many bytes; writing more is an OSError, as on a full disk."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
