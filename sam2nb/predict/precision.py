@@ -31,13 +31,21 @@ def in_precision_of(model: SAM2, features: ImageFeatures) -> ImageFeatures:
 
 
 def require_predicting(model: SAM2) -> None:
-    """Raise ValueError for weights that are not float32; warn, once, about a model in training mode."""
+    """Raise ValueError for weights that are not float32, or defaults of torch under which the model cannot run.
+
+    Warn, once, about a model in training mode.
+    """
     dtype = model.no_mem_embed.dtype
     if dtype is not torch.float32:
         raise ValueError(
             f"the model's weights are {dtype}, predictors need torch.float32: call model.float(), and choose the "
             "precision of the computation by model.compute_dtype = torch.bfloat16 or load_model(…, dtype=…)"
         )
+    default, device = torch.get_default_dtype(), torch.get_default_device()
+    if default is not torch.float32:
+        raise ValueError(f"the default dtype is {default}, predictors need torch.set_default_dtype(torch.float32)")
+    if device.type not in ("cpu", model.device.type):
+        raise ValueError(f"the default device is {device}, predictors need torch.set_default_device('cpu')")
     if model.training:
         _tell_once()
 

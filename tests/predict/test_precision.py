@@ -105,3 +105,16 @@ def test_a_model_in_training_mode_is_noted(small, caplog):
     finally:
         small.eval()
     assert "call model.eval()" in caplog.text
+
+
+def test_defaults_of_torch_that_cannot_work_are_refused_in_words(small):
+    predictor = SAM2ImagePredictor(small)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(ValueError, match="the default dtype is torch.float64, predictors need"):
+            predictor.set_image(frame(0))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.device("meta"), pytest.raises(ValueError, match="the default device is meta, predictors need"):
+        predictor.set_image(frame(0))
+    predictor.set_image(frame(0))
