@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sam2nb.model.sam2 import SAM2
 from sam2nb.weights.fingerprint import weights_fingerprint
-from sam2nb.weights.whole_file import whole_file
+from sam2nb.whole_file import whole_file
 
 VERSION = 1  # of the format; one more whenever old files cannot be read any more
 NOTES, CHECKSUM = "sam2nb", "crc32"  # entries of the file's metadata

@@ -23,7 +23,7 @@ from sam2nb.weights.names import is_hugging_face, to_official
 from sam2nb.weights.registry import SUFFIXES, TRUNKS, config_of, file_on_disk
 from sam2nb.weights.torch_file import read_torch
 from sam2nb.weights.update import UPDATE_OF, apply_update
-from sam2nb.weights.whole_file import whole_file
+from sam2nb.whole_file import whole_file
 
 # Parts that only video needs: a model without them still segments images.
 VIDEO_PARTS = (
