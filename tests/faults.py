@@ -1,30 +1,32 @@
-"""Faults on purpose: an error in the middle of the model, a disk that is full."""
+"""Faults on purpose: an error in the middle of a computation, a disk that is full."""
 
 import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from torch.overrides import TorchFunctionMode
+
+
+class Fault(TorchFunctionMode):
+    """An error in the call of torch with this number, counted from 0."""
+
+    def __init__(self, position: int, error: type[BaseException]) -> None:
+        super().__init__()
+        self.left, self.error = position, error
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if self.left == 0:
+            raise self.error("on purpose")
+        self.left -= 1
+        return function(*args, **(kwargs or {}))
 
 
 @contextmanager
-def interrupted(model: nn.Module, position: int, error: type[BaseException] = KeyboardInterrupt) -> Iterator[None]:
-    """Raise an error when one of the model's layers is called for the time `position`, counted from 0."""
-    calls = 0
-
-    def count(module: nn.Module, given: object) -> None:
-        nonlocal calls
-        calls += 1
-        if calls > position:
-            raise error("on purpose")
-
-    hooks = [module.register_forward_pre_hook(count) for module in model.modules()]
-    try:
+def interrupted(position: int, error: type[BaseException] = KeyboardInterrupt) -> Iterator[None]:
+    """Raise an error in the call of torch with this number, counted from 0. No hook, so that the fast paths run."""
+    with Fault(position, error):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextmanager

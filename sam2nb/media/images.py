@@ -117,9 +117,7 @@ def _from_array(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
             f"image must be a single image of shape (H, W) or (H, W, 1, 2, 3 or 4), got {pixels.shape}"
             + (": use set_image_batch for several" if pixels.ndim == 4 else "")
         )
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    pixels = _channels_last(pixels, channels_first)
+    pixels = pixels[..., None] if pixels.ndim == 2 else _channels_last(pixels, channels_first)
     pixels = _to_uint8(pixels)
     grey = pixels[..., [0, 0, 0]]
     if pixels.shape[2] == 1:

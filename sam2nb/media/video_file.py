@@ -167,11 +167,11 @@ def _open(file: str | Path | io.BytesIO, name: str, live: bool = False) -> Input
     try:
         if isinstance(file, io.BytesIO):
             file.seek(0)
-            container = av.open(file)
+            container = av.open(file, metadata_errors="replace")
         elif live:
-            container = av.open(str(file))
+            container = av.open(str(file), metadata_errors="replace")
         else:  # "file:", or FFmpeg takes the part of a name before a colon for a protocol
-            container = av.open(f"file:{file}", timeout=STALL_SECONDS)
+            container = av.open(f"file:{file}", timeout=STALL_SECONDS, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         raise ValueError(f"video {name!r} cannot be read: it is not a video, or is cut off ({error})") from error
     if not container.streams.video:
