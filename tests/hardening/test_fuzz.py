@@ -196,7 +196,7 @@ def test_a_hostile_file_is_refused_by_name(door, kind, tmp_path):
 
 
 @pytest.mark.timeout(0 if FILES > 5000 else 300)
-def test_a_damaged_file_is_read_or_refused_by_name(door, tmp_path, record_property):
+def test_a_damaged_file_is_read_or_refused_by_name(door, tmp_path):
     count, before, outcomes = int(FILES * SHARES[door.name]), peak(), Counter()
     for name, data in damaged(door.whole, count, seed=len(door.name)):
         path = tmp_path / name

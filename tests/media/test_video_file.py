@@ -174,3 +174,15 @@ def test_a_file_cut_before_its_index_is_named(tmp_path):
     path.write_bytes(write_clip(tmp_path / "whole.mp4").read_bytes()[:200])
     with pytest.raises(ValueError, match="cut off|damaged"):
         open_frames(path)
+
+
+def test_a_title_in_another_encoding_is_no_obstacle(tmp_path):
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "ABCDEFGH"
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = *SIZE_HW, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(frame(3), format="rgb24")))
+        container.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"ABCDEFGH", b"ABC\xe9EFGH"))
+    assert len(open_frames(path)) == len(open_frames(path.read_bytes())) == 1
