@@ -29,7 +29,6 @@ EXIF_ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 LIVE = re.compile(r"^(rtsp|rtmp|udp|tcp|srt)://")
 
-VideoLike = Union[str, Path, bytes, bytearray, BinaryIO, np.ndarray, Tensor, Sequence, Iterable]  # noqa: UP007  (a runtime value on python 3.10)
 NO_ITERATOR = (str, bytes, bytearray, Path, Sequence, np.ndarray, Tensor)  # iterable, but no iterators
 
 
@@ -45,6 +44,11 @@ class FrameSource(Protocol):
 
     def __getitem__(self, index: int) -> np.ndarray:
         """One frame: (H, W, 3) uint8"""
+
+
+VideoLike = Union[  # noqa: UP007  (a runtime value on python 3.10)
+    str, Path, bytes, bytearray, BinaryIO, np.ndarray, Tensor, Sequence, Iterable, FrameSource
+]
 
 
 class FrameList:

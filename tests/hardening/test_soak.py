@@ -29,4 +29,5 @@ def test_memory_stays_flat(video_predictor, frames):
         if index > frames * WARM_UP and index % 10 == 0:
             gc.collect()
             sizes.append(psutil.Process().memory_info().rss)
+    print(f"{frames} frames, {sizes[0] / 2**20:.1f} MB at first, {sizes[-1] / 2**20:.1f} MB at the end")
     assert max(sizes) - sizes[0] < MAY_GROW, [size >> 20 for size in sizes]
