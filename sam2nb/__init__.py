@@ -37,8 +37,10 @@ _HOMES = {
 }
 __all__ = [  # in full, for type checkers
     "build_sam2",
+    "build_sam2_hf",
     "load_model",
     "build_sam2_video_predictor",
+    "build_sam2_video_predictor_hf",
     "SAM2",
     "SAM2ImagePredictor",
     "SAM2AutomaticMaskGenerator",
