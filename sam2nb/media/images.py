@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 from urllib.parse import unquote, urlparse
 
 import numpy as np
@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
+
+from sam2nb.whole_file import whole_file
 
 ImageLike = Union[np.ndarray, Tensor, Image.Image, str, Path]  # noqa: UP007  (a runtime value on python 3.10)
 
@@ -70,6 +72,18 @@ def read_image(path: str | Path) -> Image.Image:
         raise
     except Exception as error:  # on a damaged file, each decoder raises what it likes
         raise ValueError(f"image {text!r} cannot be read: it is not an image, or is damaged ({error})") from error
+
+
+def write_image(image: Image.Image | np.ndarray, path: str | Path, **options: Any) -> Path:
+    """Write an image file, whole or not at all, in the format of its ending, and return its path.
+
+    image: of PIL, or an array (H, W, 3) or (H, W) uint8. options: of the format, such as quality=92.
+    """
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    kind = Image.registered_extensions()[Path(path).suffix.lower()]
+    with whole_file(path) as part:
+        picture.save(part, format=kind, **options)
+    return Path(path)
 
 
 def read_label_map(path: str | Path) -> np.ndarray:

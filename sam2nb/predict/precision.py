@@ -35,6 +35,8 @@ def require_predicting(model: SAM2) -> None:
 
     Warn, once, about a model in training mode.
     """
+    if model.device.type == "meta":
+        raise ValueError("the model is on the device meta, where it has no weights: use cpu, cuda or mps")
     dtype = model.no_mem_embed.dtype
     if dtype is not torch.float32:
         raise ValueError(

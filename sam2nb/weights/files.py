@@ -207,6 +207,12 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
     return Identity(patches.shape[0], max(blocks) + 1, generation)
 
 
+def check_suffix(path: Path) -> None:
+    """Raise ValueError for a file to write that is no .pt or .safetensors."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"path must end in .pt or .safetensors, got {path.name!r}")
+
+
 def write_state_file(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
     """Write tensors as .safetensors, or as .pt in the official layout {"model": state}, and return the path.
 
@@ -214,8 +220,7 @@ def write_state_file(path: str | Path, state: Mapping[str, Tensor], metadata: Ma
     Raises ValueError for any other suffix, OSError where it cannot be written.
     """
     path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"path must end in .pt or .safetensors, got {path.name!r}")
+    check_suffix(path)
     notes = {"format": "pt", **(metadata or {})}  # "format" is what safetensors readers look for
     # clones: safetensors refuses shared storage, and a memory-mapped tensor may be of the file that is replaced
     tensors = {k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in state.items()}
