@@ -177,6 +177,9 @@ def _open(file: str | Path | io.BytesIO, name: str, live: bool = False) -> Input
     if not container.streams.video:
         container.close()
         raise ValueError(f"video {name!r} has no video track, or is cut off before it")
+    if container.streams.video[0].codec_context is None:  # older versions of PyAV would crash
+        container.close()
+        raise ValueError(f"video {name!r} cannot be read: there is no decoder for it")
     if container.format.name == "hls" and container.duration is None and not live:
         container.close()
         raise ValueError(f"video {name!r} is a playlist that does not say where it ends (#EXT-X-ENDLIST)")

@@ -6,7 +6,8 @@ import torch
 from PIL import Image, PngImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
-from sam2nb.media.images import to_model_input, to_rgb_uint8, to_video_input
+from sam2nb.media.images import to_model_input, to_rgb_uint8, to_video_input, write_image
+from tests.faults import disk_of
 
 RAMP = np.arange(0, 240, dtype=np.uint8).reshape(12, 20)
 COLOUR = np.stack((RAMP, RAMP[::-1], RAMP[:, ::-1]), axis=2)
@@ -173,3 +174,11 @@ def test_a_text_bomb_in_an_image_is_refused_by_name(tmp_path):
     Image.fromarray(RAMP).save(tmp_path / "bomb.png", pnginfo=notes)
     with pytest.raises(ValueError, match="bomb.png.*cannot be read"):
         to_rgb_uint8(tmp_path / "bomb.png")
+
+
+def test_on_a_full_disk_a_written_image_leaves_nothing(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    with disk_of(1000), pytest.raises(OSError):
+        write_image(noise, tmp_path / "noise.png")
+    assert list(tmp_path.iterdir()) == []
+    assert np.array_equal(to_rgb_uint8(write_image(noise, tmp_path / "noise.PNG")), noise)

@@ -186,3 +186,9 @@ def test_a_title_in_another_encoding_is_no_obstacle(tmp_path):
         container.mux(stream.encode())
     path.write_bytes(path.read_bytes().replace(b"ABCDEFGH", b"ABC\xe9EFGH"))
     assert len(open_frames(path)) == len(open_frames(path.read_bytes())) == 1
+
+
+def test_a_file_without_a_decoder_is_refused_in_words(tmp_path):
+    (tmp_path / "drawing.mp4").write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
+    with pytest.raises(ValueError, match=r"drawing\.mp4.*there is no decoder for it|drawing\.mp4.*not a video"):
+        open_frames(tmp_path / "drawing.mp4")

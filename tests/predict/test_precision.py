@@ -115,6 +115,10 @@ def test_defaults_of_torch_that_cannot_work_are_refused_in_words(small):
             predictor.set_image(frame(0))
     finally:
         torch.set_default_dtype(torch.float32)
-    with torch.device("meta"), pytest.raises(ValueError, match="the default device is meta, predictors need"):
-        predictor.set_image(frame(0))
+    torch.set_default_device("meta")
+    try:
+        with pytest.raises(ValueError, match="the default device is meta, predictors need"):
+            predictor.set_image(frame(0))
+    finally:
+        torch.set_default_device(None)
     predictor.set_image(frame(0))
