@@ -41,7 +41,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/lab.done: requirements.txt pyproject.toml | $(VENV)/bin/python
-	$(PIP) --editable ".[train]"
+	$(PIP) --editable ".[lab,train]"
 	touch $@
 
 # The official packages are the references of the tests. Installed without their dependencies: they would bring a

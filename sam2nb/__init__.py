@@ -35,7 +35,27 @@ _HOMES = {
     "download": "sam2nb.weights.download",
     "CHECKPOINTS": "sam2nb.weights.registry",
 }
-__all__ = [*_HOMES, "__version__"]
+__all__ = [  # in full, for type checkers
+    "build_sam2",
+    "build_sam2_hf",
+    "load_model",
+    "build_sam2_video_predictor",
+    "build_sam2_video_predictor_hf",
+    "SAM2",
+    "SAM2ImagePredictor",
+    "SAM2AutomaticMaskGenerator",
+    "SAM2VideoPredictor",
+    "track_everything",
+    "EverythingStream",
+    "segment_like",
+    "segment_volume",
+    "VolumeSlices",
+    "load_checkpoint",
+    "save_checkpoint",
+    "download",
+    "CHECKPOINTS",
+    "__version__",
+]
 
 if TYPE_CHECKING:
     from sam2nb.build import build_sam2, build_sam2_hf, load_model

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, OverrideParseException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
@@ -65,7 +66,8 @@ def build_sam2(
     apply_postprocessing: let an unstable single mask give way to the best of three, as the official package does.
     fast: the same numbers, faster (`sam2nb.fast`); False gives the textbook model, exactly as `sam2nb.model` reads.
 
-    Raises FileNotFoundError for an unknown configuration, ValueError for a checkpoint that does not fit it.
+    With a checkpoint, the random numbers of the program stay as they are. Raises FileNotFoundError for an unknown
+    configuration, ValueError for a checkpoint that does not fit it or an override that cannot be read.
     """
     if mode not in ("eval", "train"):
         raise ValueError(f'mode must be "eval" or "train", got {mode!r}')
@@ -73,12 +75,13 @@ def build_sam2(
     name, config = _compose(config_file, overrides)
     compiles = _read_official_settings(config.model)
     check_image_size(config.model.image_size)
-    with torch.inference_mode(False):  # ordinary parameters, wherever the model is built
+    device = pick_device(device)
+    with _ordinary_parameters(), nullcontext() if ckpt_path is None else torch.random.fork_rng(devices=[]):
         model: SAM2 = instantiate(config.model)
         model.config_name = name  # save_checkpoint notes it in the file
         if ckpt_path is not None:
             load_checkpoint(model, _find_file(ckpt_path))
-        model = model.to(pick_device(device)).train(mode == "train")
+        model = model.to(device).train(mode == "train")
     model = accelerate(model) if fast else model
     return compile_boxes(model, ["image_encoder"]) if compiles else model
 
@@ -90,6 +93,18 @@ def build_sam2_hf(model_id: str, **options: Any) -> SAM2:
     """
     checkpoint, path = checkpoint_and_file(model_id)
     return build_sam2(checkpoint.config, path, **options)
+
+
+@contextmanager
+def _ordinary_parameters() -> Iterator[None]:
+    """Parameters in float32, on the CPU, that can be trained, whatever the program's defaults are."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 def load_model(
@@ -210,7 +225,10 @@ def config_names() -> list[str]:
 def compose_config(folder: Path, name: str, overrides: Iterable[str] = ()) -> DictConfig:
     """Compose `folder/name.yaml` with its defaults and hydra overrides such as "++model.image_size=512"."""
     with _own_hydra(), initialize_config_dir(config_dir=str(folder), version_base=None):
-        return compose(config_name=name, overrides=list(overrides))
+        try:
+            return compose(config_name=name, overrides=list(overrides))
+        except (OverrideParseException, ConfigCompositionException) as error:
+            raise ValueError(f"the configuration {name} has no such setting: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager

@@ -42,6 +42,13 @@ class ImageFeatures:
         """Select or repeat images: a slice, or (N,) integers -> features of N images"""
         return replace(self, embedding=self.embedding[index], high_res=tuple(level[index] for level in self.high_res))
 
+    def float(self) -> ImageFeatures:
+        """The same in float32; itself if it is."""
+        if {part.dtype for part in (self.embedding, self.position, *self.high_res)} == {torch.float32}:
+            return self
+        high_res = tuple(level.float() for level in self.high_res)
+        return replace(self, embedding=self.embedding.float(), position=self.position.float(), high_res=high_res)
+
 
 @dataclass(frozen=True)
 class Prompts:

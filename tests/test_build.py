@@ -98,3 +98,30 @@ def test_a_model_is_built_by_its_hugging_face_id(monkeypatch, tmp_path):
     model = build_sam2_hf("facebook/sam2-hiera-tiny", device="cpu", mode="train")
     assert asked == ["sam2_hiera_tiny"] and model.training
     assert torch.equal(model.no_mem_embed, small.no_mem_embed)
+
+
+def test_defaults_of_the_program_change_no_weight():
+    expected = load_model("sam2nb_nano", device="cpu").state_dict()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            model = load_model("sam2nb_nano", device="cpu")
+        assert torch.get_default_dtype() is torch.bfloat16
+    finally:
+        torch.set_default_dtype(torch.float32)
+    found = model.state_dict()
+    assert all(t.dtype is torch.float32 and torch.equal(found[name], t) for name, t in expected.items())
+
+
+def test_loading_weights_leaves_the_random_numbers_of_the_program_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load_model("sam2nb_nano", device="cpu")
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("override", ["garbage", "model.no_such_setting=3", "++model.image_size=[", "trunk=none"])
+def test_an_override_that_cannot_be_read_is_refused_in_words(override):
+    with pytest.raises(ValueError, match="the configuration sam2nb_nano has no such setting"):
+        build_sam2("sam2nb_nano", device="cpu", hydra_overrides_extra=[override])

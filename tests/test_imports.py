@@ -43,6 +43,10 @@ def test_predictors_need_no_drawing_and_no_network(module):
     assert not modules & {*NETWORK, *DRAWING}
 
 
+def test_every_name_has_a_home():
+    assert sam2nb.__all__ == [*sam2nb._HOMES, "__version__"]
+
+
 @pytest.mark.parametrize("name", sam2nb.__all__)
 def test_every_public_name_can_be_imported(name):
     assert getattr(sam2nb, name) is not None and name in dir(sam2nb)

@@ -42,7 +42,7 @@ from pathlib import Path
 REPO, BRANCH = "{address}", "{branch}"
 if importlib.util.find_spec("sam2nb") is None:  # on Colab: fetch the project, keep Colab's own torch
     subprocess.run(["git", "clone", "--quiet", "--depth", "1", "--branch", BRANCH, REPO, "project"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "project"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "project[lab]"], check=True)
     sys.path.insert(0, str(Path("project").resolve()))
 
 from sam2nb.notebook import setup

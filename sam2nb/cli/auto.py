@@ -21,6 +21,7 @@ from sam2nb.cli.options import (
     ToleranceOption,
     check_given,
 )
+from sam2nb.cli.targets import check_new
 
 if TYPE_CHECKING:
     from sam2nb.cli.many import Outcome
@@ -94,6 +95,8 @@ def auto(
 
     wanted = _read_formats(formats, is_reported=reporting.json_file is not None)
     found = find_images(images, leave_out=out)
+    if not resume:
+        check_new(_of_the_user(found, out, wanted))
     settings = {**asdict(generating), "formats": wanted, "tolerance": tolerance}
     is_one = len(images) == 1 and images[0].is_file()
     job = AutoJob(found, out, settings, resume, is_one)
@@ -144,6 +147,13 @@ def _read_formats(text: str, is_reported: bool) -> list[str]:
     check_formats(wanted, (*FORMATS, *SET_FORMATS))
     is_needed = is_reported or not set(SET_FORMATS).isdisjoint(wanted)
     return ["coco", *wanted] if is_needed and "coco" not in wanted else wanted
+
+
+def _of_the_user(found: Sequence[Found], folder: Path, formats: Sequence[str]) -> Iterator[Path]:
+    """Files beside an image whose names are those of YOLO labels; all other results have names of their own."""
+    for source in found:
+        if "yolo" in formats and source.path.parent.resolve() == (folder / source.name).parent.resolve():
+            yield folder / f"{source.name}.txt"
 
 
 def _make_generator(

@@ -123,11 +123,9 @@ def _found(image: Path, result: FrameResult) -> Iterator[Event]:
 
 
 def _write_overlay(image: Path, result: FrameResult, path: Path) -> Path:
-    from PIL import Image
-
     from sam2nb.export.tracks import draw_result
-    from sam2nb.media.images import to_rgb_uint8
+    from sam2nb.media.images import to_rgb_uint8, write_image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_result(to_rgb_uint8(image), result)).save(path)
+    write_image(draw_result(to_rgb_uint8(image), result), path)
     return path

@@ -69,12 +69,14 @@ class TrackOutputs:
         return replace(self, **files)
 
     def check(self) -> None:
-        """Raise ValueError for a format that is not known."""
+        """Raise ValueError for a format that is not known, or a rate that is no positive number."""
         from sam2nb.export.masks import check_formats
         from sam2nb.export.sets import SET_FORMATS
 
         if self.kinds:
             check_formats(self.kinds, SET_FORMATS)
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise ValueError(f"--fps must be a positive number, got {self.fps}")
 
     def events(self) -> Iterator[Event]:
         """Write the files made from the run lengths; tell of all files."""

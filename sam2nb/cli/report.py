@@ -109,7 +109,7 @@ def report_of(command: str, json_file: Path | None) -> Iterator[Report]:
 @contextmanager
 def json_target(json_file: Path) -> Iterator[Path]:
     """Yield a path to write to, for --json. It becomes the file, or is printed, unless there is an error."""
-    from sam2nb.weights.whole_file import whole_file
+    from sam2nb.whole_file import whole_file
 
     if not is_printed(json_file):
         with whole_file(json_file) as part:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sam2nb.weights.whole_file import PART, whole_file
+from sam2nb.whole_file import PART, whole_file
 
 VERSION = 2
 

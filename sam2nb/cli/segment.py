@@ -19,6 +19,7 @@ from sam2nb.cli.options import (
     check_given,
 )
 from sam2nb.cli.prompts import TextPrompts, check_names, parse_names, read_boxes
+from sam2nb.cli.targets import check_targets
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -132,6 +133,7 @@ class SegmentRequest:
     def check(self, files: SegmentFiles) -> None:
         """Raise ValueError for a request that cannot be carried out, before anything is loaded."""
         files.check()
+        check_targets([self.image], [files.out, files.overlay, files.coco])
         if not self.image.is_file():
             raise ValueError(f"{str(self.image)!r} is a folder: segment takes one image, auto and like take folders")
         if self.detections is None and not self.prompts.locate_objects:
@@ -240,8 +242,6 @@ def label_map(masks: NDArray) -> NDArray:
 
 
 def _write(pixels: NDArray, path: Path) -> Path:
-    from PIL import Image
+    from sam2nb.media.images import write_image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, quality=JPEG_QUALITY)
-    return path
+    return write_image(pixels, path, quality=JPEG_QUALITY)

@@ -19,6 +19,7 @@ from sam2nb.cli.options import (
 )
 from sam2nb.cli.outputs import TrackOutputs
 from sam2nb.cli.prompts import TextPrompts, check_names, own_file, parse_names, read_boxes
+from sam2nb.cli.targets import check_targets
 from sam2nb.cli.track_everything import EverythingChoice, EverythingRequest
 from sam2nb.cli.track_many import are_several, track_many
 from sam2nb.cli.track_session import Propagation, SessionFile, SessionOption, check_prompts
@@ -153,6 +154,8 @@ class TrackRequest:
         prompted = self.has_prompts or self != TrackRequest(self.video)
         all_of_it.check(prompted=prompted, saved=file.path is not None)
         outputs.check()
+        check_targets([self.video, self.mask, file.path], outputs.paths)
+        check_targets([self.video, self.mask], [file.path])
         if not all_of_it.everything and not self.has_prompts and not file.is_begun:
             raise ValueError(
                 "nothing to track: give --click x,y or --box x1,y1,x2,y2 or --mask labels.png or --boxes boxes.csv, "
@@ -196,6 +199,8 @@ class TrackRequest:
         from sam2nb.predict.video.prompts import read_mask
 
         labels = read_label_map(self.mask)
+        if not labels.any():
+            raise ValueError(f"nothing to track: --mask {self.mask} has no value above 0")
         return {int(value): read_mask(session, labels == value) for value in np.unique(labels[labels > 0])}
 
 

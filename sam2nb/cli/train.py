@@ -18,6 +18,7 @@ from sam2nb.cli.options import (
     check_given,
     load_chosen_model,
 )
+from sam2nb.cli.targets import check_targets
 
 
 def fetch(
@@ -106,7 +107,10 @@ def finetune(
     from sam2nb.evaluation.datasets import open_clips, open_images
     from sam2nb.training.recipes.finetune import finetune as adapt
     from sam2nb.weights.checkpoint import save_checkpoint
+    from sam2nb.weights.files import check_suffix
 
+    check_suffix(out)
+    check_targets([data, weights], [out])
     sam2 = load_chosen_model(model, weights, device, "float32", image_size)
     adapt(sam2, open_clips(data) if clips else open_images(data), run, parts=parts, steps=steps, rate=rate)
     with reporting.open("finetune") as report:

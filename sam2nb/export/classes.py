@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sam2nb.structures import UNNAMED
-from sam2nb.weights.whole_file import whole_file
+from sam2nb.whole_file import whole_file
 
 YOLO_FILE = "data.yaml"  # in the folder of the labels
 PALETTE_FILE = "names.json"  # in a folder of palette images

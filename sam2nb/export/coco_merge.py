@@ -11,7 +11,7 @@ from sam2nb.export.classes import ClassNames
 from sam2nb.export.masks import segmentation_of
 from sam2nb.masks.rle import as_rle
 from sam2nb.structures import UNNAMED
-from sam2nb.weights.whole_file import whole_file
+from sam2nb.whole_file import whole_file
 
 
 def merge_coco(

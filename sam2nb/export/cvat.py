@@ -13,7 +13,7 @@ from sam2nb.export.masks import ImageRecords
 from sam2nb.masks.rle import as_rle
 from sam2nb.predict.everything.records import Record
 from sam2nb.structures import UNNAMED
-from sam2nb.weights.whole_file import whole_file
+from sam2nb.whole_file import whole_file
 
 
 def save_cvat(images: Iterable[ImageRecords], path: str | Path) -> Path:

@@ -13,7 +13,7 @@ from sam2nb.masks.polygons import polygons_of
 from sam2nb.masks.rle import as_rle
 from sam2nb.predict.everything.records import Record
 from sam2nb.structures import UNNAMED
-from sam2nb.weights.whole_file import whole_file
+from sam2nb.whole_file import whole_file
 
 HALF_A_PIXEL = 0.5  # a world file gives the centre of the first pixel
 NUMBERS = 6  # in a world file

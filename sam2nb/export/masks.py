@@ -22,10 +22,11 @@ from sam2nb.export.geojson import read_world_file, save_geojson
 from sam2nb.export.yolo import load_yolo, save_yolo  # noqa: F401
 from sam2nb.masks.polygons import coco_polygons
 from sam2nb.masks.rle import Rle, as_rle, rle_from_mask
-from sam2nb.media.images import ImageLike, to_rgb_uint8
+from sam2nb.media.images import ImageLike, to_rgb_uint8, write_image
 from sam2nb.plotting import PALETTE, draw_names
 from sam2nb.predict.everything.records import BACKGROUND, Record, label_map, record_of_mask
 from sam2nb.structures import UNNAMED
+from sam2nb.whole_file import write_text
 
 KEPT_IN_COCO = ("predicted_iou", "point_coords", "stability_score", "crop_box", "confidence", "track_id")
 FORMATS = ("coco", "yolo", "labels", "overlay", "geojson")
@@ -54,7 +55,7 @@ def save_coco(
         "categories": classes.categories(),
         "annotations": annotations,
     }
-    return _write_text(path, json.dumps(content))
+    return write_text(path, json.dumps(content))
 
 
 def _annotation(record: Record, number: int, classes: ClassNames, tolerance: float | None) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def save_label_map(records: Sequence[Record], path: str | Path, size_hw: tuple[i
     If records have class names, a .json of the same name tells those of the values.
     """
     path = _prepare(path, (".png",))
-    Image.fromarray(label_map(records, size_hw)).save(path)
+    write_image(label_map(records, size_hw), path)
     if any(record.get("class_name") for record in records):
         names = {value: record.get("class_name") for value, record in enumerate(records, start=1)}
         write_label_names(path.with_suffix(".json"), names)
@@ -177,7 +178,7 @@ def draw_overlay(image: ImageLike, records: Sequence[Record]) -> np.ndarray:
 def save_overlay(image: ImageLike, records: Sequence[Record], path: str | Path) -> Path:
     """Write `draw_overlay` as PNG or JPEG."""
     path = _prepare(path, (".png", ".jpg", ".jpeg"))
-    Image.fromarray(draw_overlay(image, records)).save(path)
+    write_image(draw_overlay(image, records), path)
     return path
 
 
@@ -222,11 +223,4 @@ def _prepare(path: str | Path, endings: tuple[str, ...]) -> Path:
     if path.suffix.lower() not in endings:
         raise ValueError(f"path must end in {' or '.join(endings)}, got {str(path)!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _write_text(path: str | Path, text: str) -> Path:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
     return path

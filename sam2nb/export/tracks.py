@@ -19,10 +19,12 @@ from PIL import Image
 from sam2nb.export.classes import PALETTE_FILE, ClassNames, write_label_names
 from sam2nb.export.yolo import YoloWriter
 from sam2nb.masks.rle import rle_from_mask
+from sam2nb.media.images import write_image
 from sam2nb.media.video import FrameSource
 from sam2nb.media.video_writer import VideoWriter
 from sam2nb.plotting import draw_masks, draw_names
 from sam2nb.predict.video.session import FrameResult, ObjectId
+from sam2nb.whole_file import write_text
 
 SCORE_DIGITS = 4
 LABELS = range(1, 255)  # of a palette image; 0 is the background, 255 means "unknown" in DAVIS
@@ -83,8 +85,7 @@ class PaletteWriter:
         path = self.folder / f"{f'{result.frame_idx:05d}' if name is None else name}.png"
         image = Image.fromarray(self._label_map(result), mode="P")
         image.putpalette(davis_palette().reshape(-1).tolist())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path)
+        write_image(image, path)
         self._note_names(result)
         return path
 
@@ -162,8 +163,7 @@ class RleWriter:
             "annotations": self._annotations,
             "categories": self._classes.categories(),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(record) + "\n", encoding="utf-8")
+        write_text(self.path, json.dumps(record) + "\n")
 
 
 def scores_of(result: FrameResult, row: int) -> dict[str, float]:

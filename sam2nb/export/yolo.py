@@ -18,7 +18,7 @@ from sam2nb.masks.rle import as_rle, rle_from_mask, uncrop_rle
 from sam2nb.predict.everything.records import Record, record_of_mask
 from sam2nb.predict.video.session import FrameResult
 from sam2nb.structures import UNNAMED
-from sam2nb.weights.whole_file import whole_file
+from sam2nb.whole_file import whole_file
 
 DECIMALS = 6  # a hundredth of a pixel in an image of 10,000
 JPEG_QUALITY = 95

@@ -17,18 +17,21 @@ class CutDetector:
 
     def __init__(self) -> None:
         self.cuts: set[int] = set()
-        self._last: tuple[int, np.ndarray] | None = None
+        self._shown: list[tuple[int, np.ndarray]] = []
 
     def show(self, frame: int, rgb: np.ndarray) -> bool:
         """Compare a frame, (H, W, 3) uint8, with the one shown before if they are neighbours. -> a cut between them?"""
         scale = min(SIDE / max(rgb.shape[:2]), 1.0)
         width, height = (max(round(side * scale), 1) for side in (rgb.shape[1], rgb.shape[0]))
         small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-        last, self._last = self._last, (frame, small)
-        if last is None or abs(frame - last[0]) != 1 or not _is_cut(last[1], small):
+        before = [shown for shown in self._shown if shown[0] != frame][-1:]  # a frame may be shown again
+        self._shown = [*before, (frame, small)]
+        if not before or abs(frame - before[0][0]) != 1:
             return False
-        self.cuts.add(max(frame, last[0]))
-        return True
+        first = max(frame, before[0][0])
+        is_cut = _is_cut(before[0][1], small)
+        (self.cuts.add if is_cut else self.cuts.discard)(first)
+        return is_cut
 
     def shot_start(self, frame: int, reverse: bool = False) -> int | None:
         """The first frame of the shot that `frame` is in, as tracking sees it; None where no cut is known."""

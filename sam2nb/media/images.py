@@ -6,22 +6,25 @@ PIL images only. The pixels that reach the model are bit for bit those of the of
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 from urllib.parse import unquote, urlparse
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
+
+from sam2nb.whole_file import whole_file
 
 ImageLike = Union[np.ndarray, Tensor, Image.Image, str, Path]  # noqa: UP007  (a runtime value on python 3.10)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-CHANNELS = (1, 3, 4)
+CHANNELS = (1, 2, 3, 4)  # grey, grey and alpha, RGB, RGB and alpha
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners use; the smallest that holds the brightest pixel is taken
 OVERSHOOT = 0.1  # resizing a float image may leave 0..1 by a little
 WHITE = 255
@@ -30,9 +33,10 @@ WHITE = 255
 def to_rgb_uint8(image: ImageLike) -> np.ndarray:
     """Convert an image of any kind to RGB: -> (H, W, 3) uint8
 
-    image: an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor in (C, H, W) or (H, W, C) order; a PIL image of
-    any mode; the path of a file (its EXIF orientation is applied) or a file:// address. Floats are in 0..1; 16-bit
-    integers are scaled from the smallest usual bit depth that holds them; transparent pixels are blended with white.
+    image: an array (H, W) or (H, W, C) with C = 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha); a tensor in
+    (C, H, W) or (H, W, C) order; a PIL image of any mode; the path of a file (its EXIF orientation is applied) or a
+    file:// address. Floats are in 0..1; 16-bit integers are scaled from the smallest usual bit depth that holds them;
+    transparent pixels are blended with white.
 
     Raises TypeError for anything that is not an image; ValueError for an image that is empty, damaged, of an unusual
     shape or has NaN values; FileNotFoundError for a path that does not exist.
@@ -42,9 +46,7 @@ def to_rgb_uint8(image: ImageLike) -> np.ndarray:
     if isinstance(image, Image.Image):
         return _from_pil(image)
     if isinstance(image, Tensor):
-        image = image.detach().cpu()
-        image = (image.float() if image.dtype is torch.bfloat16 else image).numpy()
-        return _from_array(image, channels_first=True)
+        return _from_array(_to_numpy(image), channels_first=True)
     if isinstance(image, np.ndarray):
         return _from_array(image, channels_first=False)
     raise TypeError(f"image must be an array, tensor, PIL image or path, got {type(image).__name__}")
@@ -55,19 +57,33 @@ def read_image(path: str | Path) -> Image.Image:
 
     Raises FileNotFoundError, or ValueError for a file that is not an image, is damaged, or exceeds PIL's size limit.
     """
-    address = urlparse(str(path))
-    if address.scheme in ("http", "https"):
-        raise ValueError(f"image is an address on the web, {str(path)!r}: download the file and pass its path")
-    file = Path(unquote(address.path)) if address.scheme == "file" else Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"image: there is no file {str(path)!r}")
+    text = str(path)
+    if text.startswith(("http://", "https://")):
+        raise ValueError(f"image is an address on the web, {text!r}: download the file and pass its path")
+    file = unquote(urlparse(text).path) if text.startswith("file:") else path
+    if not os.path.isfile(file):  # unlike Path.is_file, False for a name that is too long
+        raise FileNotFoundError(f"image: there is no file {text!r}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large scans are welcome
             with Image.open(file) as image:
                 return ImageOps.exif_transpose(image)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"image {str(path)!r} cannot be read: it is not an image, or is damaged ({error})") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # on a damaged file, each decoder raises what it likes
+        raise ValueError(f"image {text!r} cannot be read: it is not an image, or is damaged ({error})") from error
+
+
+def write_image(image: Image.Image | np.ndarray, path: str | Path, **options: Any) -> Path:
+    """Write an image file, whole or not at all, in the format of its ending, and return its path.
+
+    image: of PIL, or an array (H, W, 3) or (H, W) uint8. options: of the format, such as quality=92.
+    """
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    kind = Image.registered_extensions()[Path(path).suffix.lower()]
+    with whole_file(path) as part:
+        picture.save(part, format=kind, **options)
+    return Path(path)
 
 
 def read_label_map(path: str | Path) -> np.ndarray:
@@ -84,6 +100,12 @@ def read_label_map(path: str | Path) -> np.ndarray:
 def _from_pil(image: Image.Image) -> np.ndarray:
     if min(image.size) == 0:
         raise ValueError(f"image is empty: {image.width}x{image.height}")
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # PIL decodes only now
+        raise ValueError(f"image is a PIL image that cannot be decoded: it is closed, or damaged ({error})") from error
     if image.mode == "RGB":
         return np.asarray(image)
     if image.mode.startswith("I") or image.mode == "F":
@@ -95,25 +117,35 @@ def _from_pil(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
+def _to_numpy(image: Tensor) -> np.ndarray:
+    image = image.detach().resolve_conj().resolve_neg()
+    try:
+        return (image.float() if image.dtype.is_floating_point and image.dtype.itemsize < 4 else image).cpu().numpy()
+    except (RuntimeError, TypeError) as error:  # sparse, quantized, without data
+        raise TypeError(f"image must be an ordinary tensor of pixels, got {image.dtype} on {image.device}") from error
+
+
 def _from_array(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
     if pixels.ndim not in (2, 3) or pixels.size == 0:
         raise ValueError(
-            f"image must be a single image of shape (H, W) or (H, W, 1, 3 or 4), got {pixels.shape}"
+            f"image must be a single image of shape (H, W) or (H, W, 1, 2, 3 or 4), got {pixels.shape}"
             + (": use set_image_batch for several" if pixels.ndim == 4 else "")
         )
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    pixels = _channels_last(pixels, channels_first)
+    pixels = pixels[..., None] if pixels.ndim == 2 else _channels_last(pixels, channels_first)
     pixels = _to_uint8(pixels)
+    grey = pixels[..., [0, 0, 0]]
     if pixels.shape[2] == 1:
-        return np.repeat(pixels, 3, axis=2)
+        return grey
+    if pixels.shape[2] == 2:
+        pixels = np.concatenate((grey, pixels[..., 1:]), axis=2)
     return _on_white(pixels) if pixels.shape[2] == 4 else np.ascontiguousarray(pixels)
 
 
 def _channels_last(pixels: np.ndarray, channels_first: bool) -> np.ndarray:
     first, last = pixels.shape[0] in CHANNELS, pixels.shape[2] in CHANNELS
+    first = first and (channels_first or pixels.shape[0] != 2)  # rather two images than grey and alpha
     if not first and not last:
-        raise ValueError(f"image must have 1, 3 or 4 channels, got shape {pixels.shape}")
+        raise ValueError(f"image must have 1, 2, 3 or 4 channels, got shape {pixels.shape}")
     if first and (channels_first or not last):
         return pixels.transpose(1, 2, 0)
     return pixels

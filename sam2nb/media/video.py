@@ -7,16 +7,17 @@ tensors first, 12 MiB a frame.
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, Union
+from typing import Any, BinaryIO, Protocol, Union
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from sam2nb.media.folder import IMAGE_SUFFIXES, list_images
@@ -28,7 +29,7 @@ EXIF_ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 LIVE = re.compile(r"^(rtsp|rtmp|udp|tcp|srt)://")
 
-VideoLike = Union[str, Path, bytes, np.ndarray, Tensor, Sequence, Iterable]  # noqa: UP007  (a runtime value on python 3.10)
+NO_ITERATOR = (str, bytes, bytearray, Path, Sequence, np.ndarray, Tensor)  # iterable, but no iterators
 
 
 class FrameSource(Protocol):
@@ -43,6 +44,11 @@ class FrameSource(Protocol):
 
     def __getitem__(self, index: int) -> np.ndarray:
         """One frame: (H, W, 3) uint8"""
+
+
+VideoLike = Union[  # noqa: UP007  (a runtime value on python 3.10)
+    str, Path, bytes, bytearray, BinaryIO, np.ndarray, Tensor, Sequence, Iterable, FrameSource
+]
 
 
 class FrameList:
@@ -78,13 +84,27 @@ class FrameList:
 
 
 class Prefetched:
-    """A frame source that decodes the next frame of another source on a thread while the current one is in use."""
+    """A frame source that decodes the next frame of another source on a thread while the current one is in use.
+
+    It can be copied and pickled where its source can; a copy, and the child of a fork, starts a thread of its own.
+    """
 
     def __init__(self, source: FrameSource) -> None:
         self._source = source
+        self._last: int | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
         self._ahead: tuple[int, Future] | None = None
-        self._last: int | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"source": self._source, "last": self._last}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._source, self._last = state["source"], state["last"]
+        self._start()
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -94,6 +114,8 @@ class Prefetched:
         return len(self._source)
 
     def __getitem__(self, index: int) -> np.ndarray:
+        if self._process != os.getpid():  # the thread has stayed in the parent
+            self._start()
         if self._ahead is not None and self._ahead[0] == index:
             frame = self._ahead[1].result()
         else:  # on the same thread, because sources are not thread-safe
@@ -127,8 +149,9 @@ def open_frames(video: VideoLike, progress: bool = True) -> FrameSource:
     """Open a video of any kind as a frame source.
 
     video: a folder of images, in natural order of their names (2.jpg before 10.jpg); a video file (mp4, mov, avi,
-    webm, …) or its bytes; an array (T, H, W, 3) or (T, H, W); a tensor (T, 3, H, W); a list of images of any kind; an
-    iterator, which is read to its end; or a frame source of your own, which is returned as it is.
+    webm, …), its bytes, or a file object opened in binary mode; an array (T, H, W, 3) or (T, H, W); a tensor
+    (T, 3, H, W); a list of images of any kind; an iterator, which is read to its end; or a frame source of your own,
+    which is returned as it is.
     progress: show a bar while frames are read or counted.
 
     Raises FileNotFoundError, TypeError, and ValueError for an empty folder, frames of different sizes, or a file that
@@ -140,7 +163,9 @@ def open_frames(video: VideoLike, progress: bool = True) -> FrameSource:
         raise TypeError(
             f"video is camera {video}, which never ends: use predictor.stream({video}) instead of init_state"
         )
-    if isinstance(video, bytes):
+    if hasattr(video, "read"):
+        video = video.read()
+    if isinstance(video, (bytes, bytearray)):
         return VideoFile(io.BytesIO(video), name="video (bytes)", progress=progress)
     if isinstance(video, (str, Path)):
         return _open_path(video, progress)
@@ -166,9 +191,9 @@ def iterate_frames(video: VideoLike | int) -> Iterator[np.ndarray]:
     """
     if isinstance(video, int) and not isinstance(video, bool):
         yield from camera_frames(video)
-    elif isinstance(video, (str, Path)) and (LIVE.match(str(video)) or Path(video).is_file()):
-        yield from play(video)
-    elif isinstance(video, Iterable) and not isinstance(video, (str, bytes, Path, Sequence, np.ndarray, Tensor)):
+    elif isinstance(video, (str, Path)) and (LIVE.match(str(video)) or os.path.isfile(video)):
+        yield from play(video, live=LIVE.match(str(video)) is not None)
+    elif isinstance(video, Iterable) and not isinstance(video, NO_ITERATOR) and not hasattr(video, "read"):
         yield from (to_rgb_uint8(frame) for frame in video)
     else:
         frames = open_frames(video)
@@ -195,14 +220,16 @@ def camera_frames(index: int = 0) -> Iterator[np.ndarray]:
 
 def _open_path(path: str | Path, progress: bool) -> FrameSource:
     file = Path(path)
-    if file.is_dir():
+    if not str(path):
+        raise ValueError("video is an empty path")
+    if os.path.isdir(file):
         images = list_images(file)
         if not images:
             raise ValueError(f"video: the folder {str(path)!r} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
         return FrameList(images, [image.name for image in images])
     if LIVE.match(str(path)):
         raise ValueError(f"video {str(path)!r} never ends: use predictor.stream(address) instead of init_state")
-    if not file.is_file():
+    if not os.path.isfile(file):  # unlike Path.is_file, False for a name that is too long
         raise FileNotFoundError(f"video: there is no file or folder {str(path)!r}")
     if file.suffix.lower() in IMAGE_SUFFIXES:
         return FrameList([file], [file.name])
@@ -218,7 +245,7 @@ def _size_without_decoding(image: Any) -> tuple[int, int] | None:
             with Image.open(image) as header:
                 width, height = header.size
                 sideways = header.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
-        except (OSError, UnidentifiedImageError, SyntaxError):
+        except Exception:
             return None  # reading the frame raises a clear error
         return (width, height) if sideways else (height, width)
     return None

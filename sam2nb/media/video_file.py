@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,6 +24,9 @@ log = logging.getLogger(__name__)
 
 LOOK_AHEAD = 16  # frames; up to this distance decoding forwards is faster than seeking
 DEFAULT_FPS = 25.0  # where a file does not say
+STALL_SECONDS = 10.0  # without progress, until a file counts as unreadable: a playlist may wait for further parts
+
+_left_by_fork: list[object] = []  # decoders whose threads are in the parent process: closing one would never end
 
 
 class VideoEndedEarly(RuntimeError):
@@ -41,7 +46,7 @@ class VideoFile:
     file: a path or the bytes of a file. name: the file's name in error messages. progress: show a bar while counting.
 
     Raises ValueError for a file that is not a video, or whose first frame cannot be decoded. Reading a frame raises
-    `VideoEndedEarly` where the file stops before it.
+    `VideoEndedEarly` where the file stops before it. It can be copied and pickled, and read in the child of a fork.
     """
 
     def __init__(self, file: Path | io.BytesIO, name: str, progress: bool = True) -> None:
@@ -51,15 +56,27 @@ class VideoFile:
         if count == 0:
             raise ValueError(f"video {name!r} has no frames that can be decoded")
         self._count = count
-        self._container: InputContainer | None = None
-        self._decoder: Iterator[av.VideoFrame] = iter(())
-        self._next = -1  # the frame that the decoder returns next; -1: not started
+        self._close()
         self._last: tuple[int, np.ndarray] | None = None
         self._size_hw: tuple[int, int] | None = None
         try:
             self._size_hw = self[0].shape[:2]
         except VideoEndedEarly:
             raise ValueError(f"video {name!r} is damaged: no frame can be decoded") from None
+
+    def _close(self) -> None:
+        """Begin without a decoder."""
+        self._process = os.getpid()
+        self._container: InputContainer | None = None
+        self._decoder: Iterator[av.VideoFrame] = iter(())
+        self._next = -1  # the frame that the decoder returns next; -1: not started
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_container", "_decoder")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._close()
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -82,6 +99,9 @@ class VideoFile:
         return self._last[1]
 
     def _decode(self, index: int) -> np.ndarray:
+        if self._process != os.getpid():
+            _left_by_fork.append((self._container, self._decoder))
+            self._close()
         if not 0 <= self._next <= index <= self._next + LOOK_AHEAD:
             self._seek(index)
         for frame in self._decoder:
@@ -127,9 +147,12 @@ class VideoFile:
         return rgb
 
 
-def play(address: str | Path) -> Iterator[np.ndarray]:
-    """Iterate over the frames of a file or network stream, (H, W, 3) uint8, without scanning it first."""
-    with _open(str(address), str(address)) as container:
+def play(address: str | Path, live: bool = False) -> Iterator[np.ndarray]:
+    """Iterate over the frames of a file, (H, W, 3) uint8, without scanning it first.
+
+    live: the address is one of the network, where a stream may pause for any time.
+    """
+    with _open(str(address), str(address), live) as container:
         yield from (upright(frame) for frame in _frames(container))
 
 
@@ -140,16 +163,26 @@ def upright(frame: av.VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
 
 
-def _open(file: str | Path | io.BytesIO, name: str) -> InputContainer:
+def _open(file: str | Path | io.BytesIO, name: str, live: bool = False) -> InputContainer:
     try:
         if isinstance(file, io.BytesIO):
             file.seek(0)
-        container = av.open(file if isinstance(file, io.BytesIO) else str(file))
+            container = av.open(file, metadata_errors="replace")
+        elif live:
+            container = av.open(str(file), metadata_errors="replace")
+        else:  # "file:", or FFmpeg takes the part of a name before a colon for a protocol
+            container = av.open(f"file:{file}", timeout=STALL_SECONDS, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         raise ValueError(f"video {name!r} cannot be read: it is not a video, or is cut off ({error})") from error
     if not container.streams.video:
         container.close()
         raise ValueError(f"video {name!r} has no video track, or is cut off before it")
+    if container.streams.video[0].codec_context is None:  # older versions of PyAV would crash
+        container.close()
+        raise ValueError(f"video {name!r} cannot be read: there is no decoder for it")
+    if container.format.name == "hls" and container.duration is None and not live:
+        container.close()
+        raise ValueError(f"video {name!r} is a playlist that does not say where it ends (#EXT-X-ENDLIST)")
     container.streams.video[0].thread_type = "AUTO"
     return container
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -9,18 +10,26 @@ from types import TracebackType
 import av
 import numpy as np
 
+from sam2nb.whole_file import whole_file
+
 CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 QUALITY = {"libx264": {"crf": "20", "preset": "veryfast"}, "libvpx-vp9": {"crf": "32", "b:v": "0", "cpu-used": "5"}}
 FAST_START = {"movflags": "faststart"}  # the index comes first, so a browser plays the file while it loads
 PIXEL_FORMAT = "yuv420p"  # the only format that every browser decodes; it needs even sides
 
 
+class _GivenUp(Exception):
+    """The reason for `whole_file` to remove what was written."""
+
+
 class VideoWriter:
     """Write frames to a video file; use it in a `with` block, which closes the file.
 
-    path: ends in .mp4, .mov, .mkv (H.264) or .webm (VP9); missing folders are made. fps: frames per second.
+    path: ends in .mp4, .mov, .mkv (H.264) or .webm (VP9); missing folders are made. fps: frames per second. The file
+    appears when it is closed, with the frames written so far; without any frame it does not.
 
-    Raises ValueError for another ending, or an fps that is not positive.
+    Raises ValueError for another ending, or an fps that is no positive number; OSError where it cannot be written.
     """
 
     def __init__(self, path: str | Path, fps: float = 25.0) -> None:
@@ -28,13 +37,14 @@ class VideoWriter:
         suffix = self.path.suffix.lower()
         if suffix not in CODECS:
             raise ValueError(f"path must end in {', '.join(CODECS)}, got {self.path.name!r}")
-        if not fps > 0:
+        if not 0 < fps < float("inf"):
             raise ValueError(f"fps must be positive, got {fps}")
         self.fps = Fraction(fps).limit_denominator(1001)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._codec = CODECS[suffix]
         options = FAST_START if suffix in (".mp4", ".mov") else {}
-        self._container = av.open(str(self.path), "w", options=options)
+        self._file = ExitStack()
+        part = self._file.enter_context(whole_file(self.path))
+        self._container = av.open(f"file:{part}", "w", format=FORMATS[suffix], options=options)
         self._stream: av.VideoStream | None = None
         self._size_hw: tuple[int, int] | None = None
 
@@ -49,7 +59,7 @@ class VideoWriter:
             raise ValueError(f"rgb must be {self._size_hw} (height, width) as the frames before, got {rgb.shape[:2]}")
         height, width = self._size_hw
         even = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        self._write(av.VideoFrame.from_ndarray(even, format="rgb24"))
 
     def _begin(self, size_hw: tuple[int, int]) -> None:
         self._size_hw = size_hw
@@ -57,11 +67,32 @@ class VideoWriter:
         self._stream.height, self._stream.width = (side + side % 2 for side in size_hw)
         self._stream.pix_fmt = PIXEL_FORMAT
 
+    def _write(self, frame: av.VideoFrame | None) -> None:
+        """Encode a frame, or flush with None; an error of FFmpeg becomes an OSError, and nothing of the file stays."""
+        try:
+            self._container.mux(self._stream.encode(frame))
+            if frame is None:
+                self._container.close()
+        except av.FFmpegError as error:
+            self._discard()
+            raise OSError(f"{self.path} cannot be written: is the disk full?") from error
+
+    def _discard(self) -> None:
+        """Give the file up."""
+        with suppress(av.FFmpegError):
+            self._container.close()
+        with suppress(_GivenUp), self._file:
+            raise _GivenUp
+        self._stream = None
+
     def close(self) -> None:
-        """Flush the encoder and finish the file."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+        """Flush the encoder and finish the file, which appears now."""
+        if self._stream is None:
+            self._discard()
+            return
+        self._write(None)
+        self._stream = None
+        self._file.close()
 
     def __enter__(self) -> VideoWriter:
         return self

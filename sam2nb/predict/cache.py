@@ -18,7 +18,7 @@ import numpy as np
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.encoding import EncodedImage, encode_images, load_images, save_images, with_pixels
 from sam2nb.predict.saving import VERSION, note_model
-from sam2nb.weights.whole_file import PART, remove_leftovers
+from sam2nb.whole_file import PART, remove_leftovers
 
 CACHE_BYTES = 2 << 30  # 128 images at 1024 x 1024 in float32, twice as many in half precision
 PREFIX, SUFFIX = "embedding-", ".safetensors"  # nothing else in the folder is ever touched

@@ -14,7 +14,7 @@ from torch import Tensor
 from sam2nb.media.images import to_model_input
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.packing import TensorTable, Unpacker, pack
-from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.precision import autocast_for, in_precision_of, require_predicting
 from sam2nb.predict.regions import crop
 from sam2nb.predict.saving import SavedState, read_state, write_state
 from sam2nb.structures import ImageFeatures, Region
@@ -61,6 +61,14 @@ class EncodedParts:
         return self.kept[region]
 
 
+def readable(image: EncodedImage, model: SAM2) -> EncodedImage:
+    """An encoded image in the precision that the model computes in now, see `in_precision_of`."""
+    features = in_precision_of(model, image.features)
+    if features is image.features:
+        return image
+    return replace(image, features=features, conditioned=image.conditioned.float())
+
+
 def with_pixels(image: EncodedImage, model: SAM2, rgb: np.ndarray) -> EncodedImage:
     """An encoded image that can be looked at more closely: rgb (H, W, 3) uint8"""
     return replace(image, rgb=rgb, parts=EncodedParts(partial(encode_part, model, rgb), rgb.shape[:2]))
@@ -85,6 +93,7 @@ class StoredImage:
 @torch.no_grad()
 def encode_images(model: SAM2, images: list[np.ndarray]) -> list[EncodedImage]:
     """Encode images of any sizes: each (H, W, 3) uint8"""
+    require_predicting(model)
     step = IMAGES_AT_ONCE if model.device.type == "cuda" else 1
     encoded = []
     for start in range(0, len(images), step):

@@ -20,10 +20,10 @@ from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.cache import CACHE_BYTES, EmbeddingCache
 from sam2nb.predict.closer import as_mask_input, look_closer, looks_closer
 from sam2nb.predict.detections import segment_detections
-from sam2nb.predict.encoding import EncodedImage, encode_images, load_images, save_images
+from sam2nb.predict.encoding import EncodedImage, encode_images, load_images, readable, save_images
 from sam2nb.predict.precision import autocast_for
 from sam2nb.predict.pretrained import load_pretrained
-from sam2nb.predict.prompts import ArrayLike, make_prompts
+from sam2nb.predict.prompts import ArrayLike, check_option, make_prompts
 from sam2nb.structures import MASK_LOGIT_CLAMP, MaskPrediction, Prompts
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class SAM2ImagePredictor:
     cache: a folder in which encoded images are kept, so that none is encoded twice (see `EmbeddingCache`).
     cache_size: bytes that the folder may take; the images used longest ago are dropped first.
     closer: what `predict` does unless told otherwise; None for the model's default.
+
+    Raises ValueError for a threshold or an area that is no finite number.
     """
 
     def __init__(
@@ -65,6 +67,9 @@ class SAM2ImagePredictor:
         cache_size: int = CACHE_BYTES,
         closer: bool | None = None,
     ) -> None:
+        check_option("mask_threshold", mask_threshold)
+        check_option("max_hole_area", max_hole_area, least=0)
+        check_option("max_sprinkle_area", max_sprinkle_area, least=0)
         self.model = model
         self.mask_threshold = mask_threshold
         self.max_hole_area = max_hole_area
@@ -240,6 +245,7 @@ class SAM2ImagePredictor:
     def _encoded_images(self) -> list[EncodedImage]:
         if not self.images:
             raise RuntimeError("no image is set: call set_image(image) first")
+        self.images = [readable(image, self.model) for image in self.images]
         return self.images
 
     def _answer(

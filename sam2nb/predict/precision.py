@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 
 from sam2nb.model.sam2 import SAM2
+from sam2nb.structures import ImageFeatures
+
+log = logging.getLogger(__name__)
 
 
 def autocast_for(model: SAM2) -> AbstractContextManager:
@@ -14,3 +19,39 @@ def autocast_for(model: SAM2) -> AbstractContextManager:
     if model.compute_dtype is torch.float32:
         return nullcontext()
     return torch.autocast(model.device.type, dtype=model.compute_dtype)
+
+
+def in_precision_of(model: SAM2, features: ImageFeatures) -> ImageFeatures:
+    """Features as the model can read them now: float32 where nothing is autocast.
+
+    They may have been encoded inside an autocast, or with another `compute_dtype`.
+    """
+    is_float32 = model.compute_dtype is torch.float32 and not torch.is_autocast_enabled(model.device.type)
+    return features.float() if is_float32 else features
+
+
+def require_predicting(model: SAM2) -> None:
+    """Raise ValueError for weights that are not float32, or defaults of torch under which the model cannot run.
+
+    Warn, once, about a model in training mode.
+    """
+    if model.device.type == "meta":
+        raise ValueError("the model is on the device meta, where it has no weights: use cpu, cuda or mps")
+    dtype = model.no_mem_embed.dtype
+    if dtype is not torch.float32:
+        raise ValueError(
+            f"the model's weights are {dtype}, predictors need torch.float32: call model.float(), and choose the "
+            "precision of the computation by model.compute_dtype = torch.bfloat16 or load_model(…, dtype=…)"
+        )
+    default, device = torch.get_default_dtype(), torch.get_default_device()
+    if default is not torch.float32:
+        raise ValueError(f"the default dtype is {default}, predictors need torch.set_default_dtype(torch.float32)")
+    if device.type not in ("cpu", model.device.type):
+        raise ValueError(f"the default device is {device}, predictors need torch.set_default_device('cpu')")
+    if model.training:
+        _tell_once()
+
+
+@cache
+def _tell_once() -> None:
+    log.warning("the model is in training mode, in which unstable single masks stay as they are: call model.eval()")

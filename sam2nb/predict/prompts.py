@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +14,8 @@ from torch import Tensor
 from sam2nb.structures import BOX_CORNER_LABELS, EXCLUDE_LABEL, INCLUDE_LABEL, MASK_STRIDE, PADDING_LABEL, Prompts
 
 POINT_LABELS = (PADDING_LABEL, EXCLUDE_LABEL, INCLUDE_LABEL)
+FARTHEST = 1000.0  # sides of the image that a coordinate may be away: beyond, half precision overflows
+LARGEST_LOGIT = 1e4  # of a mask prompt, for the same reason; predictions end at 32
 log = logging.getLogger(__name__)
 
 ArrayLike = np.ndarray | Tensor | Sequence
@@ -46,7 +50,7 @@ def make_prompts(
     if masks is not None and len(masks) not in (1, len(points)):
         raise ValueError(f"mask_input is for {len(masks)} objects, the other prompts for {len(points)}")
     height, width = size_hw if normalize_coords else (1, 1)
-    _warn_outside(points, labels, (height, width))
+    _check_places(points, labels, (height, width))
     scale = np.array([image_size / width, image_size / height], dtype=np.float64)
     return Prompts(
         points=torch.as_tensor(points * scale, dtype=torch.float32, device=device),
@@ -55,16 +59,35 @@ def make_prompts(
     )
 
 
-def _numbers(name: str, values: ArrayLike, shape_text: str) -> np.ndarray:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
+def to_numbers(name: str, values: ArrayLike, shape_text: str) -> np.ndarray:
+    """Any array, tensor or list of numbers or booleans as float64; ValueError, which has its name, for anything else.
+
+    name: of the argument. shape_text: the shapes that it may have, in words.
+    """
     try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be numbers of shape {shape_text}, got {values!r}") from error
-    if not np.isfinite(numbers).all():
+        if isinstance(values, Tensor):
+            found = values.detach().to("cpu", torch.float64).numpy()
+        elif isinstance(values, (list, tuple)) and any(isinstance(part, Tensor) for part in values):
+            found = np.array([to_numbers(name, part, shape_text) for part in values])
+        else:
+            found = np.asarray(values)
+        if found.dtype.kind not in "biuf":
+            raise TypeError(f"dtype {found.dtype}")
+        found = found.astype(np.float64, copy=False)
+    except (TypeError, ValueError, RuntimeError) as error:
+        shown = repr(values).split("\n")[0][:80]
+        raise ValueError(f"{name} must be numbers of shape {shape_text}, got {shown}") from error
+    if not np.isfinite(found).all():
         raise ValueError(f"{name} holds NaN or infinite values")
-    return numbers
+    return found
+
+
+def check_option(name: str, value: float, least: float | None = None) -> None:
+    """Raise ValueError, which has the option's name, unless its value is a finite number, `least` or more."""
+    is_number = isinstance(value, numbers.Real) and math.isfinite(value)
+    if not is_number or (least is not None and value < least):
+        wanted = "a finite number" if least is None else f"a finite number, {least:g} or more"
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
 
 
 def _check_points(coords: ArrayLike | None, labels: ArrayLike | None) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -74,8 +97,8 @@ def _check_points(coords: ArrayLike | None, labels: ArrayLike | None) -> tuple[n
     if coords is None or labels is None:
         missing = "point_coords" if coords is None else "point_labels"
         raise ValueError(f"{missing} is missing: every point needs a label, 1 to include and 0 to exclude")
-    points = _numbers("point_coords", coords, "(N, 2) or (B, N, 2)")
-    values = _numbers("point_labels", labels, "(N,) or (B, N)")
+    points = to_numbers("point_coords", coords, "(N, 2) or (B, N, 2)")
+    values = to_numbers("point_labels", labels, "(N,) or (B, N)")
     if points.ndim not in (2, 3) or points.shape[-1] != 2 or points.shape[-2] == 0 or points.shape[0] == 0:
         raise ValueError(f"point_coords must have shape (N, 2) or (B, N, 2), got {points.shape}")
     if values.shape != points.shape[:-1]:
@@ -93,7 +116,7 @@ def _check_boxes(box: ArrayLike | None) -> np.ndarray | None:
     """-> (B, 2, 2) corners"""
     if box is None:
         return None
-    boxes = _numbers("box", box, "(4,) or (B, 4)")
+    boxes = to_numbers("box", box, "(4,) or (B, 4)")
     if boxes.ndim == 3 and boxes.shape[1] == 1:
         boxes = boxes[:, 0]  # (B, 1, 4), a box per object as some callers keep them
     if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4 or boxes.size == 0:
@@ -125,7 +148,8 @@ def _check_mask(mask_input: ArrayLike | None, side: int) -> Tensor | None:
     """-> (B, 1, side, side)"""
     if mask_input is None:
         return None
-    masks = torch.as_tensor(mask_input).detach().float()
+    values = to_numbers("mask_input", mask_input, f"(1, {side}, {side}) or (B, 1, {side}, {side})")
+    masks = torch.from_numpy(values.astype(np.float32))
     if masks.ndim == 2:
         masks = masks[None]
     if masks.ndim == 3:
@@ -135,13 +159,21 @@ def _check_mask(mask_input: ArrayLike | None, side: int) -> Tensor | None:
             f"mask_input must be logits of an earlier prediction, shape (1, {side}, {side}), got {tuple(masks.shape)}; "
             "choose one of several masks with logits[best][None]"
         )
-    if not torch.isfinite(masks).all():
-        raise ValueError("mask_input holds NaN or infinite values")
+    if np.abs(values).max() > LARGEST_LOGIT:
+        raise ValueError(
+            f"mask_input must be logits between -{LARGEST_LOGIT:g} and {LARGEST_LOGIT:g}, got {np.abs(values).max():g}"
+        )
     return masks
 
 
-def _warn_outside(points: np.ndarray, labels: np.ndarray, size_hw: tuple[int, int]) -> None:
+def _check_places(points: np.ndarray, labels: np.ndarray, size_hw: tuple[int, int]) -> None:
+    """Raise ValueError for coordinates far from the image; warn about those outside it."""
     height, width = size_hw
+    if (np.abs(points) > FARTHEST * np.array([width, height])).any():
+        raise ValueError(
+            f"point_coords and box must be within {FARTHEST:g} sides of the image of {width}x{height} "
+            f"(width x height), got {float(np.abs(points).max()):g}"
+        )
     x, y = points[..., 0], points[..., 1]
     outside = ((x < 0) | (y < 0) | (x > width) | (y > height)) & (labels != PADDING_LABEL)
     if outside.any():

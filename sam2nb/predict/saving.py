@@ -7,6 +7,7 @@ byte has changed.
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from sam2nb.model.sam2 import SAM2
 from sam2nb.weights.fingerprint import weights_fingerprint
-from sam2nb.weights.whole_file import whole_file
+from sam2nb.whole_file import whole_file
 
 VERSION = 1  # of the format; one more whenever old files cannot be read any more
 NOTES, CHECKSUM = "sam2nb", "crc32"  # entries of the file's metadata
@@ -70,7 +71,7 @@ def write_state(path: str | Path, kind: str, state: SavedState, model: SAM2) -> 
         with whole_file(path) as part:
             save_file(state.tensors, part, metadata=metadata)
     except SafetensorError as error:  # the library's form of an OSError
-        raise OSError(f"{path} cannot be written: {error}") from None
+        raise OSError(f"{path} cannot be written: is the disk full?") from error
     return path
 
 
@@ -81,23 +82,29 @@ def read_state(path: str | Path, kind: str, model: SAM2) -> SavedState:
     of other weights, another input size or precision.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no {kind} {str(path)!r}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             # clones: the file may be replaced while they are in use
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is truncated or damaged, or no saved {kind}: {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} is truncated or damaged, or no saved {kind}") from error
     if NOTES not in metadata:
         raise ValueError(f"{path} is no saved {kind}, but another .safetensors file")
     if metadata.get(CHECKSUM) != str(_checksum(metadata[NOTES], tensors)):
         raise ValueError(f"{path} is damaged: its checksum is wrong")
-    header = json.loads(metadata[NOTES])
-    _check_header(path, kind, header)
-    _check_model(path, ModelNote(**header["model"]), note_model(model))
-    return SavedState(header["notes"], tensors)
+    try:
+        header = json.loads(metadata[NOTES])
+        saved, notes = ModelNote(**header["model"]), header["notes"]
+        _check_header(path, kind, header)
+    except (KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no saved {kind}: its notes are incomplete") from error
+    _check_model(path, saved, note_model(model))
+    return SavedState(notes, tensors)
 
 
 def _check_header(path: Path, kind: str, header: Mapping[str, Any]) -> None:

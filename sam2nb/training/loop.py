@@ -25,7 +25,7 @@ from sam2nb.training.losses import total
 from sam2nb.training.optimiser import make_optimiser, schedule, trained_parameters
 from sam2nb.training.phase import Phase
 from sam2nb.training.run_log import RunLog
-from sam2nb.training.run_state import MovingAverage, Progress, TrainingDiverged, restore, save_state
+from sam2nb.training.run_state import MovingAverage, Progress, Settings, TrainingDiverged, restore, save_state
 from sam2nb.training.step import TrainingStep
 
 if TYPE_CHECKING:
@@ -72,21 +72,22 @@ def train(
     begin_phase: BeginPhase | None = None,
     stop_after: int | None = None,
     device: str | torch.device | None = None,
+    settings: Settings | None = None,
 ) -> MovingAverage:
     """Train through all phases, continuing from `folder/last.pt` if it exists; returns the averaged model.
 
     make_batch: (generator, phase, step) -> batch. validate: called every `options.validate_every` steps.
     begin_phase: may change the model when a phase begins. stop_after: end after this many steps (the state is saved).
-    device: "cpu" keeps the run there; otherwise Accelerate chooses.
+    device: "cpu" keeps the run there; otherwise Accelerate chooses. settings: a run with others is not continued.
     Ctrl-C saves the state and re-raises. Raises TrainingDiverged when a loss or gradient is not finite, ValueError
-    when the folder holds the run of another model.
+    when the folder holds the run of another model, or one with other settings.
     """
     folder = Path(folder)
     accelerator = make_accelerator(options.mixed_precision, device)
     average = MovingAverage(step.model, options.ema)
-    progress, optimiser_state = restore(folder, step.model, average)
+    progress, optimiser_state = restore(folder, step.model, average, settings)
     average.model.to(accelerator.device)
-    run = Run(step, average, progress, folder, RunLog(folder), accelerator, options, make_batch, validate)
+    run = Run(step, average, progress, folder, RunLog(folder), accelerator, options, make_batch, validate, settings)
     left = math.inf if stop_after is None else stop_after
     while progress.phase < len(phases) and left > 0:
         phase_run = run.begin(phases[progress.phase], begin_phase, optimiser_state)
@@ -120,6 +121,7 @@ class Run:
     options: RunOptions
     make_batch: MakeBatch
     validate: Validate | None
+    settings: Settings | None = None
 
     def begin(self, phase: Phase, begin_phase: BeginPhase | None, optimiser_state: dict[str, Any] | None) -> PhaseRun:
         """Begin a phase from the averaged weights of the one before, or continue one with its optimiser's state."""
@@ -235,7 +237,7 @@ class PhaseRun:
         """Write the state of the run."""
         run = self.run
         if run.accelerator.is_main_process:
-            save_state(run.folder, run.progress, run.step.model, run.average, self.optimiser)
+            save_state(run.folder, run.progress, run.step.model, run.average, self.optimiser, run.settings)
 
 
 class StepBatches(Dataset):

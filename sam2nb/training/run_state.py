@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,16 @@ class MovingAverage:
         torch._foreach_lerp_(own, new, 1 - decay)
 
 
+Settings = Mapping[str, str | int | float]  # of a run, by name
+
+
 def save_state(
-    folder: Path, progress: Progress, model: nn.Module, average: MovingAverage, optimiser: Optimizer
+    folder: Path,
+    progress: Progress,
+    model: nn.Module,
+    average: MovingAverage,
+    optimiser: Optimizer,
+    settings: Settings | None = None,
 ) -> Path:
     """Write `folder/last.pt` by renaming a complete file, so that no half-written one is ever found there."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +75,7 @@ def save_state(
         "model": model.state_dict(),
         "average": average.model.state_dict(),
         "optimiser": optimiser.state_dict(),
+        "settings": dict(settings or {}),
     }
     partial = folder / f"{LAST}.partial"
     torch.save(state, partial)
@@ -78,20 +88,31 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     file = folder / LAST
     if not file.exists():
         return None
-    state = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"{file} is damaged; delete it to start afresh") from error
     if not isinstance(state, dict) or not {"progress", "model", "average", "optimiser"} <= set(state):
         raise ValueError(f"{file} is not the state of a training run; delete it to start afresh")
     return state
 
 
-def restore(folder: Path, model: nn.Module, average: MovingAverage) -> tuple[Progress, dict[str, Any] | None]:
+def restore(
+    folder: Path, model: nn.Module, average: MovingAverage, settings: Settings | None = None
+) -> tuple[Progress, dict[str, Any] | None]:
     """Load the saved weights, if any -> progress, and the optimiser's state if a phase was interrupted.
 
-    Raises ValueError if the folder holds the run of another model.
+    Raises ValueError if the folder holds the run of another model, or one with other settings.
     """
     saved = load_state(folder)
     if saved is None:
         return Progress(), None
+    for name, value in (settings or {}).items():
+        before = saved.get("settings", {}).get(name)
+        if before != value:
+            raise ValueError(
+                f"the run in {folder} had {name} {before}, this one has {value}: give another folder, or delete it"
+            )
     progress = Progress(**saved["progress"])
     try:
         model.load_state_dict(saved["model"])

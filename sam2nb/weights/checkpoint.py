@@ -32,7 +32,8 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
     path: official .pt, our .safetensors, or a Hugging Face folder or file. Half-precision tensors are converted to
     the model's dtype. A file with the complete image path and no memory is accepted too: parameters that it lacks keep
     their random values, and `model.missing_parts` names them.
-    Raises FileNotFoundError, and ValueError that says what the file holds and which configuration fits it.
+    Raises FileNotFoundError, and ValueError that says what the file holds and which configuration fits it, or names a
+    tensor with NaN or infinite values; the model then stays as it was.
     """
     file = read_state_file(path)
     own = model.state_dict()
@@ -40,6 +41,7 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> nn.Module:
     missing_parts = _missing_video_parts(file.state, own)
     if problems and (_conflict(file.identity, identify(own)) or not _only_video_is_missing(file.state, own)):
         raise ValueError(_explain(file, own, problems))
+    _check_values(file, own)
     model.load_state_dict(file.state, strict=not missing_parts)
     model.missing_parts = missing_parts
     if missing_parts:
@@ -106,6 +108,18 @@ def _differences(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list
         for name in own
         if name in state and state[name].shape != own[name].shape
     ]
+
+
+def _check_values(file: StateFile, own: Mapping[str, Tensor]) -> None:
+    """Raise ValueError for weights that are no finite real numbers."""
+    for name, tensor in file.state.items():
+        if own[name].is_floating_point() and not tensor.is_floating_point():
+            raise ValueError(f"{file.path} holds {name} as {tensor.dtype}: expected floating-point weights")
+        if not tensor.float().sum().isfinite():
+            raise ValueError(
+                f"{file.path} holds NaN or infinite values in {name}: it is damaged, or was written by a training that "
+                "diverged"
+            )
 
 
 def _missing_video_parts(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
 """Read, identify and write checkpoint files, without running code that they may contain.
 
 The format is told by the first bytes, never by the file's name. Tensors are returned under Meta's names, whichever
-names the file uses. `torch.load` is called with `weights_only=True`, and for zip archives alone: before torch 2.6 the
-older pickle container could run code even so, and no SAM 2 checkpoint uses it.
+names the file uses. Of PyTorch's containers only the zip archive is read: before torch 2.6 the older pickle could run
+code even with `weights_only=True`, and no SAM 2 checkpoint uses it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import pickle
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,8 +21,9 @@ from torch import Tensor
 
 from sam2nb.weights.names import is_hugging_face, to_official
 from sam2nb.weights.registry import SUFFIXES, TRUNKS, config_of, file_on_disk
+from sam2nb.weights.torch_file import read_torch
 from sam2nb.weights.update import UPDATE_OF, apply_update
-from sam2nb.weights.whole_file import whole_file
+from sam2nb.whole_file import whole_file
 
 # Parts that only video needs: a model without them still segments images.
 VIDEO_PARTS = (
@@ -38,6 +39,7 @@ VIDEO_PARTS = (
     "sam_mask_decoder.pred_obj_score_head",
 )
 GENERATION_2_1_PARTS = ("no_obj_embed_spatial", "obj_ptr_tpos_proj")
+CONFIG_NAME = re.compile(r"\w[\w.+-]*(?<!\.yaml)")  # never the path of a file
 GENERATION_MARK = "no_obj_embed_spatial"  # 2.1 has it, 2.0 does not
 
 
@@ -57,7 +59,7 @@ class StateFile:
         generation of image-only weights.
         """
         found, config = identify(self.state), self.metadata.get("config", "")
-        if found is None or not config:
+        if found is None or not CONFIG_NAME.fullmatch(config):
             return found
         if found.size is None:
             return replace(found, noted_config=config)
@@ -106,20 +108,27 @@ def read_state_file(path: str | Path) -> StateFile:
     A file that is an update of published weights (`sam2nb.weights.update`) is completed with them.
     Raises FileNotFoundError, and ValueError for a file that is not a checkpoint, which says what it is instead.
     """
-    path = _file_in(Path(path))
+    file = _read(_file_in(Path(path)))
+    if UPDATE_OF not in file.metadata:
+        return file
+    try:
+        return replace(file, state=apply_update(file.state, _published(file.metadata[UPDATE_OF], file.path)))
+    except ValueError as error:
+        raise ValueError(f"{file.path} cannot be completed: {error}") from None
+
+
+def _read(path: Path) -> StateFile:
+    """The tensors and notes of a file as they are."""
     with open(path, "rb") as file:
         head = file.read(512)
     if head.startswith(b"PK"):
-        state, metadata = _read_torch(path)
+        state, metadata = read_torch(path)
     elif head[8:9] == b"{":
         state, metadata = _read_safetensors(path)
     else:
         raise ValueError(f"{path} is not a checkpoint: {_describe(head)}")
-    if is_hugging_face(state):
-        state = to_official(state)
-    if UPDATE_OF in metadata:
-        state = apply_update(state, _published(metadata[UPDATE_OF], path))
-    return StateFile(path, state, metadata)
+    _check_tensors(path, state)
+    return StateFile(path, to_official(state) if is_hugging_face(state) else state, metadata)
 
 
 def _published(name: str, path: Path) -> dict[str, Tensor]:
@@ -127,14 +136,28 @@ def _published(name: str, path: Path) -> dict[str, Tensor]:
     file = file_on_disk(name)
     if file is None:
         raise FileNotFoundError(f"{path.name} builds on {name}, which is not on disk: python -m sam2nb download {name}")
-    return read_state_file(file).state
+    base = _read(file)
+    if UPDATE_OF in base.metadata:
+        raise ValueError(f"{file} is an update itself, of {base.metadata[UPDATE_OF]}")
+    return base.state
+
+
+def _check_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless all names are text, and all tensors dense, in memory, and no larger than their data."""
+    for name, tensor in state.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{path} holds no state dict: expected names, found {name!r}")
+        is_dense = tensor.layout is torch.strided and not tensor.is_quantized and tensor.device.type == "cpu"
+        if not is_dense or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            kind = f"{tensor.layout}, {tensor.dtype}, on {tensor.device}"
+            raise ValueError(f"{path} holds {name} in a form that is no plain tensor ({kind}): save it dense")
 
 
 def _file_in(path: Path) -> Path:
     """The checkpoint file at a path: the path itself, or the one inside a folder, as Hugging Face writes them."""
-    if path.is_file():
+    if os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
         return path
-    if not path.exists():
+    if not os.path.exists(path):
         raise FileNotFoundError(f"no checkpoint at {path}")
     if (path / "model.safetensors").is_file():
         return path / "model.safetensors"
@@ -145,29 +168,14 @@ def _file_in(path: Path) -> Path:
     raise ValueError(f"{path} is a folder; expected model.safetensors or a single checkpoint in it, found {names}")
 
 
-def _read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} was refused, and no code in it was run: {_short(error)}") from None
-    except (RuntimeError, EOFError, OSError, KeyError) as error:
-        raise ValueError(f"{path} is a truncated or damaged .pt file ({_short(error)}); download it again") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}; expected a state dict or {{'model': state dict}}")
-    state = content.get("model", content)
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        keys = ", ".join(map(str, list(content)[:5]))
-        raise ValueError(f"{path} holds no state dict: expected tensors by name, or those under 'model', found {keys}")
-    metadata = content.get("metadata", {}) if "model" in content else {}
-    return dict(state), {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, dict) else {}
-
-
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is a truncated or damaged .safetensors file ({_short(error)})") from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} is a truncated or damaged .safetensors file; download it again") from error
 
 
 def _describe(head: bytes) -> str:
@@ -186,16 +194,11 @@ def _describe(head: bytes) -> str:
     return f"it begins with the bytes {head[:8].hex(' ')}"
 
 
-def _short(error: Exception) -> str:
-    """The first sentence of an error message."""
-    return re.split(r"[\n]|\. ", str(error).strip())[0][:160]
-
-
 def identify(state: Mapping[str, Tensor]) -> Identity | None:
     """The SAM 2 that these tensors belong to, judged by names and shapes; None if they are something else."""
     patches = state.get("image_encoder.trunk.patch_embed.proj.weight")
     blocks = {int(m[1]) for m in (re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name) for name in state) if m}
-    if patches is None or not blocks:
+    if patches is None or patches.ndim == 0 or not blocks:
         return None
     if GENERATION_MARK in state:
         generation = "2.1"
@@ -204,23 +207,31 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
     return Identity(patches.shape[0], max(blocks) + 1, generation)
 
 
+def check_suffix(path: Path) -> None:
+    """Raise ValueError for a file to write that is no .pt or .safetensors."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"path must end in .pt or .safetensors, got {path.name!r}")
+
+
 def write_state_file(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
     """Write tensors as .safetensors, or as .pt in the official layout {"model": state}, and return the path.
 
     The file appears complete or not at all, see `whole_file`.
-    Raises ValueError for any other suffix.
+    Raises ValueError for any other suffix, OSError where it cannot be written.
     """
     path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"path must end in .pt or .safetensors, got {path.name!r}")
+    check_suffix(path)
     notes = {"format": "pt", **(metadata or {})}  # "format" is what safetensors readers look for
     # clones: safetensors refuses shared storage, and a memory-mapped tensor may be of the file that is replaced
     tensors = {k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in state.items()}
-    with whole_file(path) as part:
-        if path.suffix == ".safetensors":
-            save_file(tensors, part, metadata=notes)
-        else:
-            torch.save({"model": tensors, "metadata": notes}, part)
+    try:
+        with whole_file(path) as part:
+            if path.suffix == ".safetensors":
+                save_file(tensors, part, metadata=notes)
+            else:
+                torch.save({"model": tensors, "metadata": notes}, part)
+    except (SafetensorError, RuntimeError) as error:  # the libraries' forms of an OSError
+        raise OSError(f"{path} cannot be written: is the disk full?") from error
     return path
 
 

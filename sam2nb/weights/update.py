@@ -23,10 +23,11 @@ def apply_update(update: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> di
     for name, tensor in update.items():
         if name.endswith(UP):
             whole = name.removesuffix(UP)
-            correction = tensor.float() @ update[whole + DOWN].float()
-            if whole not in base or base[whole].shape != correction.shape:
+            down = update.get(whole + DOWN)
+            is_product = down is not None and tensor.ndim == down.ndim == 2 and tensor.shape[1] == down.shape[0]
+            if not is_product or whole not in base or base[whole].shape != (tensor.shape[0], down.shape[1]):
                 raise ValueError(f"the correction of {whole} fits no tensor of the weights it builds on")
-            state[whole] = base[whole].float() + correction
+            state[whole] = base[whole].float() + tensor.float() @ down.float()
         elif not name.endswith(DOWN):
             state[name] = tensor
     return state

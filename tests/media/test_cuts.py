@@ -46,6 +46,13 @@ def test_frames_that_are_not_neighbours_are_not_compared(frames):
     assert shown(frames, [0, 7, 1, 6]).cuts == set()
 
 
+def test_a_frame_that_is_shown_again_counts_as_it_is_now(frames):
+    detector = CutDetector()
+    for number, image in ((0, frames[0]), (1, frames[5]), (1, frames[1]), (2, frames[6]), (2, frames[6])):
+        detector.show(number, image)
+    assert detector.cuts == {2}
+
+
 def test_the_first_frame_is_no_cut(frames):
     assert not CutDetector().show(0, frames[0])
 

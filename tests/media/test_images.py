@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
+from PIL.PngImagePlugin import PngInfo
 
-from sam2nb.media.images import to_model_input, to_rgb_uint8, to_video_input
+from sam2nb.media.images import to_model_input, to_rgb_uint8, to_video_input, write_image
+from tests.faults import disk_of
 
 RAMP = np.arange(0, 240, dtype=np.uint8).reshape(12, 20)
 COLOUR = np.stack((RAMP, RAMP[::-1], RAMP[:, ::-1]), axis=2)
@@ -13,6 +15,8 @@ COLOUR = np.stack((RAMP, RAMP[::-1], RAMP[:, ::-1]), axis=2)
 SAME_GREY = {
     "HxW": RAMP,
     "HxWx1": RAMP[..., None],
+    "HxWx2, opaque": np.dstack((RAMP, np.full_like(RAMP, 255))),
+    "2xHxW tensor, opaque": torch.from_numpy(np.stack((RAMP, np.full_like(RAMP, 255)))),
     "16 bit": RAMP.astype(np.uint16) << 8 | 0x00FF,
     "12 bit": (RAMP.astype(np.uint16) << 4) + 0xF,
     "int64": RAMP.astype(np.int64),
@@ -73,6 +77,9 @@ def test_a_three_pixel_high_array_is_rows_first_and_a_tensor_channels_first():
 
 
 def test_transparent_pixels_are_blended_with_white():
+    grey = np.zeros((5, 5, 2), np.uint8)
+    grey[0, 0], grey[1, 1] = (30, 255), (0, 128)
+    assert [to_rgb_uint8(grey)[i, i].tolist() for i in range(3)] == [[30] * 3, [127] * 3, [255] * 3]
     clear = np.zeros((4, 4, 4), np.uint8)
     clear[0, 0] = (10, 20, 30, 255)
     clear[1, 1] = (0, 0, 0, 128)
@@ -92,6 +99,7 @@ def test_the_exif_orientation_of_a_file_is_applied(tmp_path):
 
 BAD = {
     "empty": (np.zeros((0, 5, 3), np.uint8), ValueError, "empty|shape"),
+    "two images": (np.zeros((2, 9, 9), np.uint8), ValueError, "channels"),
     "five channels": (np.zeros((9, 9, 5), np.uint8), ValueError, "channels"),
     "a batch": (np.zeros((2, 9, 9, 3), np.uint8), ValueError, "set_image_batch"),
     "NaN": (np.full((9, 9), np.nan), ValueError, "NaN"),
@@ -103,6 +111,12 @@ BAD = {
     "None": (None, TypeError, "NoneType"),
     "no such file": ("nowhere/at/all.png", FileNotFoundError, "all.png"),
     "a web address": ("https://example.org/cat.png", ValueError, "download"),
+    "half a web address": ("http://[::1", ValueError, "download"),
+    "a name that is too long": ("a" * 300 + ".png", FileNotFoundError, "there is no file"),
+    "a name with a zero": ("cat\0.png", FileNotFoundError, "there is no file"),
+    "a tensor without data": (torch.zeros(9, 9, device="meta"), TypeError, "ordinary tensor"),
+    "a sparse tensor": (torch.eye(9).to_sparse(), TypeError, "ordinary tensor"),
+    "a conjugate": (torch.zeros(9, 9, dtype=torch.complex64).conj(), TypeError, "complex"),
 }
 
 
@@ -141,3 +155,30 @@ def test_frames_equal_the_official_video_loader(official, tmp_path):
     frames, _, _ = load_video_frames(str(tmp_path), 256, offload_video_to_cpu=True, compute_device=torch.device("cpu"))
     stored = np.asarray(Image.open(tmp_path / "0.jpg"))
     assert torch.equal(to_video_input(stored, 256)[0], frames[0])
+
+
+def test_a_pil_image_whose_file_ends_early_is_refused_by_name(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "whole.png")
+    (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:3000])
+    with Image.open(tmp_path / "half.png") as lazily_opened, pytest.raises(ValueError, match="image is a PIL image"):
+        to_rgb_uint8(lazily_opened)
+    with Image.open(tmp_path / "whole.png") as closed:
+        pass
+    with pytest.raises(ValueError, match="image is a PIL image that cannot be decoded: it is closed"):
+        to_rgb_uint8(closed)
+
+
+def test_a_text_bomb_in_an_image_is_refused_by_name(tmp_path):
+    notes = PngInfo()
+    notes.add_text("bomb", "0" * (PngImagePlugin.MAX_TEXT_CHUNK + 1), zip=True)
+    Image.fromarray(RAMP).save(tmp_path / "bomb.png", pnginfo=notes)
+    with pytest.raises(ValueError, match="bomb.png.*cannot be read"):
+        to_rgb_uint8(tmp_path / "bomb.png")
+
+
+def test_on_a_full_disk_a_written_image_leaves_nothing(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    with disk_of(1000), pytest.raises(OSError):
+        write_image(noise, tmp_path / "noise.png")
+    assert list(tmp_path.iterdir()) == []
+    assert np.array_equal(to_rgb_uint8(write_image(noise, tmp_path / "noise.PNG")), noise)

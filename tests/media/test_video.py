@@ -116,3 +116,9 @@ def test_the_first_frame_of_another_size_is_named(tmp_path):
 def test_anything_else_is_refused(not_a_clip, message):
     with pytest.raises((TypeError, ValueError), match=message):
         open_frames(not_a_clip)
+
+
+@pytest.mark.parametrize("path", ["", "a" * 300 + ".mp4"], ids=["empty", "too long"])
+def test_a_path_that_cannot_be_is_refused_by_name(path):
+    with pytest.raises((ValueError, FileNotFoundError), match="video"):
+        open_frames(path)

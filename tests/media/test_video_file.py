@@ -1,12 +1,18 @@
 """Video files: every frame by its number, rotated, damaged, truncated, or not a video at all."""
 
+import copy
+import io
+import os
+import pickle
+import shutil
 import struct
 
 import av
 import numpy as np
 import pytest
 
-from sam2nb.media.video import iterate_frames, open_frames
+from sam2nb.media import video_file
+from sam2nb.media.video import Prefetched, iterate_frames, open_frames
 from sam2nb.media.video_file import VideoEndedEarly
 from tests.media.clips import COUNT, SIZE_HW, frame, noisy_frame, number_of, write_clip
 
@@ -35,6 +41,51 @@ def test_an_avi_without_usable_time_stamps_is_counted_by_decoding(tmp_path):
 def test_the_bytes_of_a_file_are_a_video(mp4):
     frames = open_frames(mp4.read_bytes())
     assert len(frames) == COUNT and abs(number_of(frames[25]) - 25) <= 1
+
+
+@pytest.mark.parametrize("kind", [bytearray, io.BytesIO])
+def test_bytes_of_other_kinds_are_a_video(mp4, kind):
+    assert len(open_frames(kind(mp4.read_bytes()))) == COUNT
+
+
+def test_an_open_file_is_a_video(mp4):
+    with open(mp4, "rb") as file:
+        assert len(open_frames(file)) == COUNT
+        file.seek(0)
+        assert len(list(iterate_frames(file))) == COUNT
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "http:x.mp4", "concat:c.mp4"])
+def test_a_colon_in_a_name_is_no_protocol(mp4, tmp_path, monkeypatch, name):
+    shutil.copy(mp4, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert len(open_frames(name)) == COUNT
+    assert len(list(iterate_frames(name))) == COUNT
+
+
+@pytest.mark.parametrize("open_it", [lambda path: open_frames(path), lambda path: Prefetched(open_frames(path))])
+def test_an_open_video_can_be_copied_pickled_and_forked(mp4, open_it):
+    frames = open_it(mp4)
+    expected = np.array(frames[20])
+    for other in (copy.deepcopy(frames), pickle.loads(pickle.dumps(frames))):
+        assert np.array_equal(other[20], expected) and len(other) == COUNT
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(frames[20], expected) and number_of(frames[38]) >= 37 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_playlist_without_an_end_is_refused_in_time(mp4, tmp_path, monkeypatch):
+    with av.open(str(mp4)) as source, av.open(str(tmp_path / "a.ts"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    (tmp_path / "live.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:3.3,\na.ts\n")
+    monkeypatch.setattr(video_file, "STALL_SECONDS", 0.5)
+    with pytest.raises(ValueError, match="'live.m3u8' is a playlist that does not say where it ends"):
+        open_frames(tmp_path / "live.m3u8")
 
 
 def test_rotation_in_the_file_is_applied(mp4, tmp_path):
@@ -123,3 +174,21 @@ def test_a_file_cut_before_its_index_is_named(tmp_path):
     path.write_bytes(write_clip(tmp_path / "whole.mp4").read_bytes()[:200])
     with pytest.raises(ValueError, match="cut off|damaged"):
         open_frames(path)
+
+
+def test_a_title_in_another_encoding_is_no_obstacle(tmp_path):
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "ABCDEFGH"
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = *SIZE_HW, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(frame(3), format="rgb24")))
+        container.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"ABCDEFGH", b"ABC\xe9EFGH"))
+    assert len(open_frames(path)) == len(open_frames(path.read_bytes())) == 1
+
+
+def test_a_file_without_a_decoder_is_refused_in_words(tmp_path):
+    (tmp_path / "drawing.mp4").write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
+    with pytest.raises(ValueError, match=r"drawing\.mp4.*there is no decoder for it|drawing\.mp4.*not a video"):
+        open_frames(tmp_path / "drawing.mp4")

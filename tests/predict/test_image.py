@@ -169,3 +169,11 @@ def test_half_precision_is_scoped_to_the_call(predictor):
         assert half.logits.dtype == np.float32 and np.abs(half.scores - full).max() < 0.1
     finally:
         predictor.model.compute_dtype = torch.float32
+
+
+@pytest.mark.parametrize(
+    "option", [{"max_hole_area": float("inf")}, {"max_sprinkle_area": "a"}, {"mask_threshold": None}]
+)
+def test_an_option_that_is_no_number_is_refused_by_name(random_model, option):
+    with pytest.raises(ValueError, match=f"{next(iter(option))} must be a finite number"):
+        SAM2ImagePredictor(random_model, **option)

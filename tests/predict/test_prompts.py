@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import pytest
 import torch
 
 from sam2nb.predict.prompts import make_prompts
@@ -40,3 +41,40 @@ def test_points_outside_the_image_are_used_with_a_warning(caplog):
         prompts = make_prompts(**FRAME, point_coords=[[300, 50], [-1, -1]], point_labels=[1, -1])
     assert prompts.points[0, 0].tolist() == [96, 32]
     assert "1 coordinates are outside the image of 200x100" in caplog.text, "padding points may be anywhere"
+
+
+KINDS = {
+    "bfloat16 tensor": lambda values: torch.tensor(values, dtype=torch.bfloat16),
+    "list of tensors": lambda values: [torch.tensor(row) for row in values],
+    "big-endian": lambda values: np.array(values, ">f4"),
+    "backwards in memory": lambda values: np.array(values)[::-1, ::-1].copy()[::-1, ::-1],
+    "tuple": lambda values: tuple(map(tuple, values)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_of_every_kind_are_the_same_prompt(kind):
+    points, logits = [[100.0, 50.0], [20.0, 10.0]], np.linspace(-8, 8, 256).reshape(16, 16).round().tolist()
+    prompts = make_prompts(
+        **FRAME, point_coords=KINDS[kind](points), point_labels=[1, 0], mask_input=KINDS[kind](logits)
+    )
+    expected = make_prompts(**FRAME, point_coords=points, point_labels=[1, 0], mask_input=logits)
+    assert torch.equal(prompts.points, expected.points) and torch.equal(prompts.masks, expected.masks)
+
+
+ABSURD = {
+    "beyond float32": ({"point_coords": [[1e39, 1]], "point_labels": [1]}, "within 1000 sides of the image of 200x100"),
+    "beyond half precision": ({"box": [-1e6, -1e6, 1e6, 1e6]}, "within 1000 sides"),
+    "a huge logit": ({"mask_input": np.full((1, 16, 16), 1e30)}, "mask_input must be logits between"),
+    "a list of None": ({"mask_input": [None]}, "mask_input must be numbers of shape"),
+    "a tensor without data": ({"mask_input": torch.zeros(1, 16, 16, device="meta")}, "mask_input must be numbers"),
+    "words": ({"box": ["a", "b", "c", "d"]}, "box must be numbers of shape"),
+    "rows of different lengths": ({"point_coords": [[1, 2], [3]], "point_labels": [1, 1]}, "point_coords must be"),
+}
+
+
+@pytest.mark.parametrize("kind", ABSURD)
+def test_absurd_numbers_are_refused_by_the_name_of_the_argument(kind):
+    given, message = ABSURD[kind]
+    with pytest.raises(ValueError, match=message):
+        make_prompts(**FRAME, **given)

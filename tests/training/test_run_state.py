@@ -67,3 +67,9 @@ def test_the_average_follows_fast_at_first_and_slowly_later():
     torch.nn.init.constant_(average.model.weight, 0.0)
     average.update(model, step=100_000)
     assert average.model.weight.item() == pytest.approx(0.01)
+
+
+def test_a_damaged_state_is_refused_by_name(tmp_path):
+    (tmp_path / "last.pt").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(ValueError, match=r"last\.pt is damaged; delete it to start afresh"):
+        load_state(tmp_path)

@@ -12,7 +12,8 @@ import torch
 
 from sam2nb.build import build_sam2
 from sam2nb.weights.checkpoint import load_checkpoint, missing_memory, require_video_weights, save_checkpoint
-from sam2nb.weights.files import VIDEO_PARTS, read_state_file
+from sam2nb.weights.files import VIDEO_PARTS, read_state_file, write_state_file
+from tests.faults import disk_of
 
 
 @pytest.fixture(scope="module")
@@ -232,3 +233,34 @@ def test_a_model_with_image_only_weights_is_refused_where_video_is_needed(tiny):
     require_video_weights(tiny)
     with pytest.raises(ValueError, match="no learned memory: weights for memory attention are missing"):
         require_video_weights(SimpleNamespace(missing_parts=("memory_attention",)))
+
+
+VALUES = {
+    "NaN": (lambda tensor: tensor * float("nan"), "NaN or infinite values in no_mem_embed"),
+    "infinite": (lambda tensor: tensor + float("inf"), "NaN or infinite values in no_mem_embed"),
+    "whole numbers": (lambda tensor: tensor.to(torch.int8), "no_mem_embed as torch.int8"),
+    "complex": (lambda tensor: tensor.to(torch.complex64), "no_mem_embed as torch.complex64"),
+}
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return build_sam2("sam2nb_nano", device="cpu")
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_weights_that_are_no_finite_numbers_are_refused_and_the_model_stays_unchanged(nano, tmp_path, kind):
+    change, message = VALUES[kind]
+    before = {name: tensor.clone() for name, tensor in nano.state_dict().items()}
+    state = {name: torch.zeros_like(tensor) for name, tensor in before.items()}
+    write_state_file(tmp_path / "odd.safetensors", state | {"no_mem_embed": change(before["no_mem_embed"])})
+    with pytest.raises(ValueError, match=rf"odd\.safetensors holds {message}"):
+        load_checkpoint(nano, tmp_path / "odd.safetensors")
+    assert same(nano, before)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_full_disk_is_an_error_in_words_and_leaves_nothing(nano, tmp_path, suffix):
+    with disk_of(1 << 20), pytest.raises(OSError, match=f"weights{suffix} cannot be written: is the disk full"):
+        save_checkpoint(nano, tmp_path / f"weights{suffix}")
+    assert list(tmp_path.iterdir()) == []

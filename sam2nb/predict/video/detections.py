@@ -25,7 +25,7 @@ class NamedPrompt(NamedTuple):
 
 def prompt_detections(tracker: Tracker, session: VideoSession, frame: int, detections: sv.Detections) -> None:
     """Prompt an object for each detection, see `SAM2VideoPredictor.add_detections`."""
-    session.check_frame(frame)
+    frame = session.check_frame(frame)
     for obj_id, (prompt, name) in read_detections(session, detections, session.objects).items():
         tracker.prompt(session, frame, obj_id, prompt)
         session.objects[obj_id].name = name or session.objects[obj_id].name

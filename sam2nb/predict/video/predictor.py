@@ -19,7 +19,7 @@ from sam2nb.media.video import Prefetched, VideoLike, open_frames
 from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.pretrained import load_pretrained
-from sam2nb.predict.prompts import ArrayLike
+from sam2nb.predict.prompts import ArrayLike, check_option
 from sam2nb.predict.video.detections import prompt_detections
 from sam2nb.predict.video.memory import choose_memory
 from sam2nb.predict.video.policies import choose_policy
@@ -58,7 +58,8 @@ class SAM2VideoPredictor:
         changed later.
     progress: show a bar while propagating.
 
-    Raises ValueError for another memory, or for the official one where the model has no weights for it.
+    Raises ValueError for another memory or search, for the official memory without weights for it, or for an
+    area that is no finite number.
     """
 
     fill_hole_area = _option("fill_hole_area")
@@ -87,6 +88,8 @@ class SAM2VideoPredictor:
             raise ValueError(
                 'motion chooses among the masks of the learned memory: it cannot be used with memory="match"'
             )
+        check_option("fill_hole_area", fill_hole_area, least=0)
+        check_option("max_sprinkle_area", max_sprinkle_area, least=0)
         self.model = model
         policy = choose_policy(memory)
         self.tracker = SEARCHES[search](
@@ -199,6 +202,7 @@ class SAM2VideoPredictor:
 
         Raises TypeError or ValueError, and changes nothing, for prompts that cannot be right.
         """
+        frame_idx = inference_state.check_frame(frame_idx)
         prompt = read_points(inference_state, points, labels, box, normalize_coords)
         self.tracker.prompt(inference_state, frame_idx, obj_id, prompt, join=not clear_old_points)
         return self.tracker.result(inference_state, frame_idx)
@@ -212,6 +216,7 @@ class SAM2VideoPredictor:
 
         Raises ValueError for a mask of another size than the frames (or the square input of the model).
         """
+        frame_idx = inference_state.check_frame(frame_idx)
         self.tracker.prompt(inference_state, frame_idx, obj_id, read_mask(inference_state, mask))
         return self.tracker.result(inference_state, frame_idx)
 
@@ -225,6 +230,7 @@ class SAM2VideoPredictor:
         Detections with NaN, without an area or outside the frame are left out, with one warning. Raises TypeError for
         another class; ValueError for a tracker id that comes twice, or boxes in 0..1. Nothing is changed then.
         """
+        frame_idx = inference_state.check_frame(frame_idx)
         prompt_detections(self.tracker, inference_state, frame_idx, detections)
         return self.tracker.result(inference_state, frame_idx)
 
@@ -232,7 +238,7 @@ class SAM2VideoPredictor:
         self, inference_state: VideoSession, frame_idx: int, obj_id: ObjectId, need_output: bool = True
     ) -> FrameResult | None:
         """Remove the prompts for an object on a frame. Its memory is kept, but counts as tracked from now on."""
-        inference_state.check_frame(frame_idx)
+        frame_idx = inference_state.check_frame(frame_idx)
         inference_state.track_of(obj_id).clear_prompts(frame_idx)
         return self.tracker.result(inference_state, frame_idx) if need_output else None
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from sam2nb.predict.prompts import ArrayLike, make_prompts
+from sam2nb.predict.prompts import ArrayLike, make_prompts, to_numbers
 from sam2nb.predict.video.session import FramePrompt, VideoSession
 from sam2nb.structures import BOX_CORNER_LABELS
 
@@ -54,9 +53,9 @@ def read_mask(session: VideoSession, mask: ArrayLike) -> FramePrompt:
     """A mask for one object.
 
     mask: (H, W) or (1, H, W) of any dtype, at the video's or the model's size; anything but zero is inside.
-    Raises ValueError for another shape or size.
+    Raises ValueError for another shape or size, and for NaN.
     """
-    given = mask.detach() if isinstance(mask, Tensor) else torch.as_tensor(mask)
+    given = torch.from_numpy(to_numbers("mask", mask, "(H, W)") != 0)
     if given.ndim == 3 and len(given) == 1:
         given = given[0]
     if given.ndim != 2:
@@ -67,4 +66,4 @@ def read_mask(session: VideoSession, mask: ArrayLike) -> FramePrompt:
             f"mask is {given.shape[1]}x{given.shape[0]} (width x height), the video {width}x{height}: "
             "make it the size of the video's frames"
         )
-    return FramePrompt(mask=(given != 0)[None, None].to(session.inputs.device))
+    return FramePrompt(mask=given[None, None].to(session.inputs.device))

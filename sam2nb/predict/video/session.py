@@ -6,6 +6,7 @@ be inspected, copied, or changed by hand: `del session.objects[2]` removes an ob
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
@@ -22,6 +23,17 @@ from sam2nb.predict.video.policies import HISTORY
 from sam2nb.structures import WHOLE_FRAME, ImageFeatures, MaskPrediction, Region
 
 ObjectId = Hashable
+
+
+def to_int(number: int, name: str) -> int:
+    """A whole number of any kind as an int, so that it hashes by its value; TypeError, which has its name, for others.
+
+    A tensor has the same value as an int, but a dictionary does not find it.
+    """
+    try:
+        return operator.index(number)
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} must be an integer, got {number!r}") from error
 
 
 class FrameMasks(NamedTuple):
@@ -152,6 +164,11 @@ class ObjectTrack:
         if frame in self.wide.prompted:
             self.wide.tracked[frame] = self.wide.prompted.pop(frame)
 
+    def forget(self, frame: int) -> None:
+        """Drop what was tracked on a frame, as if tracking had never come there."""
+        for passed in (self.bank.tracked, self.wide.tracked, self.closer, self.facts, self.directions):
+            passed.pop(frame, None)
+
     def forget_before(self, frame: int) -> None:
         """Drop what a stream that has reached `frame` cannot read any more, beside memories."""
         for old in [other for other in self.prompts if other < frame and other not in self.bank.prompted]:
@@ -214,13 +231,13 @@ class VideoSession:
             raise ValueError(f"obj_id {obj_id!r} is unknown; this session has {self.obj_ids or 'no objects'}")
         return self.objects[obj_id]
 
-    def check_frame(self, frame: int, name: str = "frame_idx") -> None:
-        """Raise TypeError unless `frame` is an integer, ValueError unless it is in the video."""
-        if not isinstance(frame, int) and not hasattr(frame, "__index__"):
-            raise TypeError(f"{name} must be an integer, got {frame!r}")
+    def check_frame(self, frame: int, name: str = "frame_idx") -> int:
+        """A number of a frame as an int; TypeError unless it is an integer, ValueError unless it is in the video."""
+        frame = to_int(frame, name)
         if frame < 0 or (self.num_frames is not None and frame >= self.num_frames):
             known = "0 or more" if self.num_frames is None else f"in 0..{self.num_frames - 1}"
             raise ValueError(f"{name} must be {known} for this video, got {frame}")
+        return frame
 
     def check_prompts(self) -> None:
         """Raise RuntimeError if there is no object, or one without a prompt."""
@@ -255,9 +272,8 @@ class VideoSession:
             raise ValueError("a stream cannot be propagated: it tracks each frame that is pushed")
         if start is None:
             start = min(frame for track in self.objects.values() for frame in (*track.pending, *track.bank.prompted))
-        self.check_frame(start, "start_frame_idx")
-        if max_frames is None:
-            max_frames = self.num_frames
+        start = self.check_frame(start, "start_frame_idx")
+        max_frames = self.num_frames if max_frames is None else to_int(max_frames, "max_frame_num_to_track")
         if max_frames < 0:
             raise ValueError(f"max_frame_num_to_track must not be negative, got {max_frames}")
         if not reverse:

@@ -14,7 +14,7 @@ import numpy as np
 
 from sam2nb.media.images import ImageLike, to_rgb_uint8
 from sam2nb.media.video import iterate_frames
-from sam2nb.predict.prompts import ArrayLike
+from sam2nb.predict.prompts import ArrayLike, check_option
 from sam2nb.predict.video.detections import prompt_detections
 from sam2nb.predict.video.prompts import read_mask, read_points
 from sam2nb.predict.video.session import FramePrompt, FrameResult, ObjectId
@@ -32,6 +32,7 @@ class CurrentFrame:
     def __init__(self) -> None:
         self.index = -1
         self._rgb: np.ndarray | None = None
+        self._before: np.ndarray | None = None  # until the frame has been tracked
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -53,7 +54,15 @@ class CurrentFrame:
                 f"frame {self.index + 1} is {width}x{height}, the ones before were {first_width}x{first_height}: "
                 "the frames of a stream must have the same size"
             )
-        self.index, self._rgb = self.index + 1, rgb
+        self.index, self._rgb, self._before = self.index + 1, rgb, self._rgb
+
+    def keep(self) -> None:
+        """Let go of the frame before."""
+        self._before = None
+
+    def go_back(self) -> None:
+        """Hold the frame before again."""
+        self.index, self._rgb, self._before = self.index - 1, self._before, None
 
 
 class VideoStream:
@@ -76,8 +85,8 @@ class VideoStream:
         frames: Iterable | str | int | None = None,
         max_prompted: int | None = MAX_PROMPTED,
     ) -> None:
-        if max_prompted is not None and max_prompted < 2:
-            raise ValueError(f"max_prompted must be 2 or more, or None for no limit, got {max_prompted}")
+        if max_prompted is not None:
+            check_option("max_prompted", max_prompted, least=2)
         self._tracker = tracker
         self._current = CurrentFrame()
         self._frames = None if frames is None else iterate_frames(frames)
@@ -102,16 +111,30 @@ class VideoStream:
     def push(self, frame: ImageLike) -> FrameResult:
         """Track every object onto the next frame.
 
-        frame: an image of any kind. Raises ValueError for another size; the stream then stays on its frame.
+        frame: an image of any kind. Raises ValueError for another size. After an error or Ctrl-C, the stream is still
+        on the frame before, and the same frame can be pushed again.
         """
         rgb = to_rgb_uint8(frame)
         if self.session.objects:
             self.session.check_prompts()
             self._tracker.settle(self.session)  # while the prompted frame is still here
         self._current.replace(rgb)
-        self._tracker.track(self.session, self.frame_idx)
+        try:
+            self._tracker.track(self.session, self.frame_idx)
+            result = self._tracker.result(self.session, self.frame_idx)
+        except BaseException:
+            self._take_back()
+            raise
+        self._current.keep()
         self._tracker.forget_before(self.session, self.frame_idx)
-        return self._tracker.result(self.session, self.frame_idx)
+        return result
+
+    def _take_back(self) -> None:
+        """Forget the current frame and all that was tracked on it."""
+        for track in self.session.objects.values():
+            track.forget(self.frame_idx)
+        self._current.go_back()
+        self.session.encoded = self.session.parts = None  # perhaps of the frame that is gone
 
     def add_new_points_or_box(
         self,

@@ -20,7 +20,7 @@ from sam2nb.masks.regions import clean_masks
 from sam2nb.media.video import FrameSource, ModelInputs
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice
 from sam2nb.model.sam2 import SAM2
-from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.precision import autocast_for, in_precision_of, require_predicting
 from sam2nb.predict.regions import boxes_in_region, mask_in_region, move_logits, pixels_of
 from sam2nb.predict.video.closer import look_closer_at, on_frame
 from sam2nb.predict.video.facts import Facts, facts_of
@@ -39,14 +39,7 @@ from sam2nb.predict.video.session import (
     Sighting,
     VideoSession,
 )
-from sam2nb.structures import (
-    MASK_LOGIT_CLAMP,
-    NO_OBJECT_LOGIT,
-    WHOLE_FRAME,
-    ImageFeatures,
-    Prompts,
-    Region,
-)
+from sam2nb.structures import MASK_LOGIT_CLAMP, NO_OBJECT_LOGIT, WHOLE_FRAME, ImageFeatures, Prompts, Region
 
 FILL_HOLE_AREA = 8  # pixels of the low-resolution mask, as in the official post-processing
 OBJECTS_AT_ONCE = 16  # in one batch
@@ -113,7 +106,9 @@ class Tracker:
         join: add the points to those already on the frame instead of replacing them.
         Raises TypeError or ValueError, and changes nothing, for a frame outside the video or a box joined to points.
         """
-        session.check_frame(frame)
+        frame = session.check_frame(frame)
+        if isinstance(obj_id, Tensor):
+            raise TypeError(f"obj_id must be a number or a name, got {obj_id!r}: use int(obj_id)")
         track = session.objects.get(obj_id, ObjectTrack())
         if join:
             prompt = join_points(track.prompts.get(frame), prompt)
@@ -252,8 +247,10 @@ class Tracker:
                 else session.inputs.part(frame, *pixels_of(region, session.size_hw))
             )
             session.encoded = known = None  # frees the old features before the new ones are made
+            require_predicting(self.model)
             with autocast_for(self.model):
                 session.encoded = (frame, replace(self.model.encode_image(pixels), region=region))
+        session.encoded = (frame, in_precision_of(self.model, session.encoded[1]))
         return session.encoded[1]
 
     def _cleaned(self, prediction: ObjectPrediction) -> ObjectPrediction:

@@ -6,6 +6,7 @@ the mask decoder. So the tiny weights learn a dozen images within minutes on a C
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from sam2nb.training.loop import RunOptions, train
 from sam2nb.training.phase import Phase
 from sam2nb.training.step import TrainingStep
 from sam2nb.weights.checkpoint import require_video_weights
+from sam2nb.weights.fingerprint import weights_fingerprint
 
 DECODER = ("sam_mask_decoder.", "sam_prompt_encoder.point_embeddings")
 MEMORY = ("memory_attention.", "memory_encoder.", "maskmem", "obj_ptr", "no_obj", "no_mem_embed", "mask_downsample")
@@ -51,11 +53,12 @@ def finetune(
     """Adapt a model to labelled images or clips; returns it, changed, in eval mode.
 
     data: `open_images(...)` or `open_clips(...)`, see `sam2nb.evaluation.datasets` for the layouts.
-    folder: where the run keeps its state and logs; an interrupted run continues from there.
+    folder: where the run keeps its state and logs; an interrupted run of the same model, data and settings continues
+        from there.
     parts: "decoder", "memory" (with the decoder; needs clips) or "all" (the image encoder too, at a tenth of the rate).
     rounds: predictions per conversation: a box or a click first, then up to rounds - 1 corrections.
-    Raises ValueError for unknown parts, for memory without clips, for clips without video weights, and for data
-    without a usable object.
+    Raises ValueError for unknown parts, for memory without clips, for clips without video weights, for data without a
+    usable object, and for a folder with another run.
     """
     are_clips = not isinstance(data, LabelledImages)
     _require_trainable(model, parts, are_clips)
@@ -70,7 +73,9 @@ def finetune(
     )
     make_batch = ClipSampler(model, data) if are_clips else ImageSampler(model, data, frozen_encoder)
     options = RunOptions(seed=seed, ema=0.98, weight_decay=0.01)
-    average = train(TrainingStep(model), [phase], make_batch, folder, options, device=model.device)
+    settings = {"parts": parts, "steps": steps, "rate": rate, "rounds": rounds, "seed": seed}
+    settings |= {"input side": model.image_size, "data": make_batch.fingerprint, "weights": weights_fingerprint(model)}
+    average = train(TrainingStep(model), [phase], make_batch, folder, options, device=model.device, settings=settings)
     model.load_state_dict(average.model.state_dict())
     return model.requires_grad_(True).eval()
 
@@ -89,12 +94,16 @@ class ImageSampler:
 
     def __init__(self, model: SAM2, data: LabelledImages, frozen_encoder: bool) -> None:
         self.items: list[tuple[Tensor, ImageFeatures | None, NDArray[np.bool_]]] = []
+        digest = hashlib.sha256()
         for name in tqdm(data.names, desc="encoding images", leave=False):
             sample = data.load(name)
+            for part in (sample.image, sample.masks):
+                digest.update(np.ascontiguousarray(part))
             self._add(model, sample.image, sample.masks, frozen_encoder)
             self._add(model, sample.image[:, ::-1], sample.masks[:, :, ::-1], frozen_encoder)
         if not self.items:
             raise ValueError(f"data {data.source!r} has no image with an object")
+        self.fingerprint = digest.hexdigest()  # of images and masks
 
     def _add(self, model: SAM2, image: NDArray[np.uint8], masks: NDArray[np.bool_], frozen_encoder: bool) -> None:
         resized = resize_masks(masks, model.image_size)
@@ -119,6 +128,12 @@ class ClipSampler:
         self.clips = [clip for clip in data if clip.objects and len(_common_frames(clip)) >= 2]
         if not self.clips:
             raise ValueError("data have no clip with two frames on which the same objects are annotated")
+        digest = hashlib.sha256()
+        for clip in self.clips:
+            digest.update(f"{clip.name} {clip.annotated} {[file.stat().st_size for file in clip.frames]}".encode())
+            for frame in _common_frames(clip):
+                digest.update(np.packbits([clip.mask(frame, obj_id) for obj_id in clip.objects]))
+        self.fingerprint = digest.hexdigest()  # of masks, and the sizes of the files of frames
 
     def __call__(self, rng: np.random.Generator, phase: Phase, step: int) -> ClipBatch:
         for _ in range(ATTEMPTS):

@@ -84,3 +84,39 @@ def test_a_mask_of_another_size_is_refused(predictor, session, mask):
     with pytest.raises(ValueError, match="mask"):
         predictor.add_new_mask(session, 0, 1, mask)
     assert session.obj_ids == []
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [(np.full(SIZE_HW, np.nan), "NaN"), (None, "numbers"), ([["a"]], "numbers")],
+    ids=["NaN", "None", "text"],
+)
+def test_a_mask_that_holds_no_numbers_is_refused(predictor, session, mask, message):
+    with pytest.raises(ValueError, match=f"mask.*{message}"):
+        predictor.add_new_mask(session, 0, 1, mask)
+
+
+def test_a_mirrored_mask_is_a_mask(predictor, session):
+    inside = np.zeros(SIZE_HW, bool)
+    inside[:20, :9] = True
+    mirrored = read_mask(session, inside[:, ::-1]).mask[0, 0]
+    assert torch.equal(mirrored, torch.from_numpy(inside[:, ::-1].copy()))
+
+
+@pytest.mark.parametrize("index", [torch.tensor(0), np.int64(0), np.array(0)], ids=["tensor", "numpy", "0-d array"])
+def test_a_frame_number_of_any_kind_is_the_same_frame(predictor, session, index):
+    result = predictor.add_new_points_or_box(session, index, 1, **CLICK)
+    again = predictor.add_new_points_or_box(session, 0, 2, **CLICK)
+    assert list(session.objects[1].prompts) == [0] and type(result.frame_idx) is int
+    assert torch.equal(again.masks[0], again.masks[1]) and torch.equal(result.masks[0], again.masks[0])
+    assert predictor.clear_all_prompts_in_frame(session, index, 1).frame_idx == 0 and not session.objects[1].prompts
+
+
+def test_numbers_that_are_no_integers_are_refused_by_name(predictor, session):
+    with pytest.raises(TypeError, match=r"frame_idx must be an integer, got 0\.5"):
+        predictor.add_new_points_or_box(session, 0.5, 1, **CLICK)
+    with pytest.raises(TypeError, match="obj_id must be a number or a name"):
+        predictor.add_new_points_or_box(session, 0, torch.tensor(1), **CLICK)
+    predictor.add_new_points_or_box(session, 0, 1, **CLICK)
+    with pytest.raises(TypeError, match=r"max_frame_num_to_track must be an integer, got 1\.5"):
+        next(predictor.propagate_in_video(session, max_frame_num_to_track=1.5))

@@ -1,11 +1,14 @@
 """Streams: frames come one by one, memory stays constant, the masks are those of a clip."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from sam2nb.media import video
 from sam2nb.predict.video.policies import HISTORY
+from tests.faults import interrupted
 from tests.media.clips import Camera
 from tests.predict.video.clips import CLICK, OTHER, SIZE_HW, frame
 
@@ -135,3 +138,40 @@ def test_an_unknown_object_cannot_be_removed(predictor):
     stream.push(frame(0))
     with pytest.raises(ValueError, match="'cat' is unknown"):
         stream.remove_object("cat")
+
+
+@pytest.mark.parametrize("position", [0, 100, 400, 900])
+def test_a_push_that_was_interrupted_can_be_repeated(predictor, position):
+    frames = [frame(i) for i in range(6)]
+
+    def begin():
+        stream = predictor.stream()
+        stream.push(frames[0])
+        stream.add_new_points_or_box(1, **CLICK)
+        stream.add_new_points_or_box(2, **OTHER)
+        return stream
+
+    plain, broken = begin(), begin()
+    for rgb in frames[1:]:
+        expected = plain.push(rgb)
+        before = broken.frame_idx
+        with pytest.raises(KeyboardInterrupt), interrupted(position):
+            broken.push(rgb)
+        assert broken.frame_idx == before
+        assert torch.equal(broken.push(rgb).masks, expected.masks)
+
+
+def test_after_an_interrupted_push_another_frame_may_come(predictor):
+    stream = predictor.stream()
+    stream.push(frame(0))
+    stream.add_new_points_or_box(1, **CLICK)
+    clean = copy.deepcopy(stream)
+    with pytest.raises(KeyboardInterrupt), interrupted(600):
+        stream.push(frame(7))
+    assert torch.equal(stream.push(frame(1)).masks, clean.push(frame(1)).masks)
+
+
+@pytest.mark.parametrize("max_prompted", ["a", 1, float("inf")])
+def test_an_unusable_limit_is_refused_by_name(predictor, max_prompted):
+    with pytest.raises(ValueError, match="max_prompted must be a finite number, 2 or more"):
+        predictor.stream(max_prompted=max_prompted)

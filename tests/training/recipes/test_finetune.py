@@ -120,3 +120,26 @@ def test_a_window_has_up_to_four_equally_spaced_frames_in_either_direction():
     assert all(len(window) == 4 and len(set(np.diff(window))) == 1 for window in windows)
     assert {int(np.diff(window)[0]) for window in windows} == {-6, -4, -2, 2, 4, 6}
     assert list(random_window(np.random.default_rng(0), [3, 7])) in ([3, 7], [7, 3])
+
+
+def test_the_folder_of_another_run_is_refused_and_the_same_run_is_not_repeated(tmp_path, images, small_model):
+    def tune(**settings):
+        return finetune(small_model("eval"), open_images(images), tmp_path / "run", **{"steps": 2, **settings})
+
+    first = snapshot(tune())
+    assert changed(first, tune()) == set()
+    for name, value in (("steps", 3), ("rate", 1e-3), ("parts", "all")):
+        with pytest.raises(ValueError, match=f"the run in .* had {name} .*, this one has {value}: give another folder"):
+            tune(**{name: value})
+    mask = next((images / "masks").iterdir())
+    write(mask, np.asarray(Image.open(mask))[::-1])
+    with pytest.raises(ValueError, match="had data"):
+        tune()
+
+
+def test_a_run_on_other_clips_is_refused(tmp_path, clips, small_model):
+    finetune(small_model("eval"), open_clips(clips), tmp_path / "run", steps=1)
+    mask = clips / "one" / "masks" / "00002.png"
+    write(mask, np.asarray(Image.open(mask))[::-1])
+    with pytest.raises(ValueError, match="had data"):
+        finetune(small_model("eval"), open_clips(clips), tmp_path / "run", steps=1)

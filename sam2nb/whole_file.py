@@ -33,6 +33,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file, whole or not at all, and return its path."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
 def remove_leftovers(folder: Path, pattern: str) -> None:
     """Remove the temporary files of a pattern that killed processes left in a folder."""
     for file in folder.glob(pattern):

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from sam2nb.weights.whole_file import LEFTOVER_SECONDS, whole_file
+from sam2nb.whole_file import LEFTOVER_SECONDS, whole_file
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
