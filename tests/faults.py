@@ -5,17 +5,20 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch.overrides import TorchFunctionMode
 
 
 class Fault(TorchFunctionMode):
-    """An error in the call of torch with this number, counted from 0."""
+    """An error in the call of torch with this number, counted from 0; never in those that switch modes back."""
 
     def __init__(self, position: int, error: type[BaseException]) -> None:
         super().__init__()
         self.left, self.error = position, error
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
+        if "set_" in getattr(function, "__name__", ""):  # the end of no_grad or autocast
+            return function(*args, **(kwargs or {}))
         if self.left == 0:
             raise self.error("on purpose")
         self.left -= 1
@@ -25,7 +28,7 @@ class Fault(TorchFunctionMode):
 @contextmanager
 def interrupted(position: int, error: type[BaseException] = KeyboardInterrupt) -> Iterator[None]:
     """Raise an error in the call of torch with this number, counted from 0. No hook, so that the fast paths run."""
-    with Fault(position, error):
+    with torch.set_grad_enabled(torch.is_grad_enabled()), Fault(position, error):
         yield
 
 
