@@ -10,7 +10,7 @@ may have any size, and nothing accumulates. The official package has no counterp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,8 @@ def segment_like(
     images = _iterable_of(images)
     if predictor is None or isinstance(predictor, SAM2):
         predictor = SAM2VideoPredictor(predictor or load_model())
-    tracker = replace(predictor.tracker, search="frame")  # images have no common place to look at
+    own = predictor.tracker
+    tracker = Tracker(**{option.name: getattr(own, option.name) for option in fields(Tracker)})  # without a region
     session = tracker.open(source, len(source))
     for obj_id, inside in objects.items():
         tracker.prompt(session, REFERENCE, obj_id, read_mask(session, inside))
