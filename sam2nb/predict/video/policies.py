@@ -36,9 +36,7 @@ REACH = MAX_POINTERS - 1  # frames before a scene cut that can be attended to af
 HISTORY = 32  # tracked frames that a policy looks back on; a stream keeps no more
 # steady
 MISTAKEN = 0.2  # of the usual quality: below, a mask is taken for another thing, and the object is absent
-SURE = float(
-    __import__("os").environ.get("SURE", "0.75")
-)  # of the usual quality: what was taken for another thing is the object after all
+SURE = 0.75  # of the usual quality: what was taken for another thing is the object after all
 SAME_PLACE, REFUSED_FOR = 0.3, 3  # box IoU, and frames: the same other thing
 # anchored
 MAX_ANCHORS = 3
