@@ -1,5 +1,6 @@
 # make lab      open the notebooks                make test     run everything that must hold
 # make run      execute all notebooks             make lint     ruff only
+# make ends     a part of the tests with the oldest versions allowed, and with the newest Python
 # make tree     refresh the tree of the README    make colab REPO=https://github.com/you/your-fork     write badges
 
 PYTHON ?= python3
@@ -11,7 +12,16 @@ OFFICIAL := sam2==1.1.0
 REFERENCE_METRICS := trackeval==1.3.0
 EXPORT_READER := datumaro==1.13.12
 
-.PHONY: lab run test lint checkpoint colab tree clean
+# Both ends of what is supported. A Python of pyenv, else of the system, else the one at hand.
+python_of = $(firstword $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python) $(shell command -v python$(1)) $(PYTHON))
+OLDEST := build/oldest
+NEWEST := build/newest
+END_TOOLS := "pytest>=8" "pytest-timeout>=2.3" "hypothesis>=6.100" "scikit-image>=0.22"
+ENDS := tests/test_build.py tests/media tests/weights/test_torch_file.py tests/predict/test_image.py \
+	tests/predict/test_prompts.py tests/predict/test_precision.py tests/predict/video/test_tracker.py \
+	tests/hardening/test_properties.py tests/hardening/test_fuzz.py
+
+.PHONY: lab run test ends lint checkpoint colab tree clean
 
 lab: $(VENV)/lab.done checkpoint
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_setup.ipynb
@@ -23,6 +33,12 @@ test: $(VENV)/test.done checkpoint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env tests notebooks
+
+ends: $(OLDEST)/done $(NEWEST)/done
+	for end in $(OLDEST) $(NEWEST); do \
+		$$end/bin/python -c "import sys, torch; print('Python', sys.version.split()[0], 'torch', torch.__version__)" && \
+		PYTHONPATH=. OMP_NUM_THREADS=1 $$end/bin/python -m pytest -q -p no:cacheprovider \
+			-m "not slow and not parity and not genuine" $(ENDS) || exit 1; done
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -50,6 +66,17 @@ $(VENV)/test.done: $(VENV)/lab.done pyproject.toml
 	$(PIP) --editable ".[test]"
 	SAM2_BUILD_CUDA=0 $(PIP) --no-deps --no-build-isolation $(OFFICIAL)
 	$(PIP) --no-deps $(REFERENCE_METRICS) $(EXPORT_READER)
+	touch $@
+
+$(OLDEST)/done: requirements.txt tools/oldest.py
+	$(call python_of,3.10) -m venv $(OLDEST)
+	$(PYTHON) tools/oldest.py > $(OLDEST)/pins.txt
+	$(OLDEST)/bin/python -m pip install --quiet $(PIP_FLAGS) -r $(OLDEST)/pins.txt $(END_TOOLS)
+	touch $@
+
+$(NEWEST)/done: requirements.txt
+	$(call python_of,3.13) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet $(PIP_FLAGS) -r requirements.txt $(END_TOOLS)
 	touch $@
 
 clean:

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 LOOK_AHEAD = 16  # frames; up to this distance decoding forwards is faster than seeking
 DEFAULT_FPS = 25.0  # where a file does not say
+# for titles that are not UTF-8; PyAV 19 reads them without being told
+TITLES = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 STALL_SECONDS = 10.0  # without progress, until a file counts as unreadable: a playlist may wait for further parts
 
 _left_by_fork: list[object] = []  # decoders whose threads are in the parent process: closing one would never end
@@ -167,11 +169,11 @@ def _open(file: str | Path | io.BytesIO, name: str, live: bool = False) -> Input
     try:
         if isinstance(file, io.BytesIO):
             file.seek(0)
-            container = av.open(file, metadata_errors="replace")
+            container = av.open(file, **TITLES)
         elif live:
-            container = av.open(str(file), metadata_errors="replace")
+            container = av.open(str(file), **TITLES)
         else:  # "file:", or FFmpeg takes the part of a name before a colon for a protocol
-            container = av.open(f"file:{file}", timeout=STALL_SECONDS, metadata_errors="replace")
+            container = av.open(f"file:{file}", timeout=STALL_SECONDS, **TITLES)
     except (av.FFmpegError, ValueError) as error:
         raise ValueError(f"video {name!r} cannot be read: it is not a video, or is cut off ({error})") from error
     if not container.streams.video:
@@ -183,7 +185,8 @@ def _open(file: str | Path | io.BytesIO, name: str, live: bool = False) -> Input
     if container.format.name == "hls" and container.duration is None and not live:
         container.close()
         raise ValueError(f"video {name!r} is a playlist that does not say where it ends (#EXT-X-ENDLIST)")
-    container.streams.video[0].thread_type = "AUTO"
+    # With PyAV's logging on, as older torchvision switches it on, FFmpeg's threads can wait for Python's lock forever.
+    container.streams.video[0].thread_type = "AUTO" if av.logging.get_level() is None else "NONE"
     return container
 
 

@@ -43,7 +43,7 @@ def require_predicting(model: SAM2) -> None:
             f"the model's weights are {dtype}, predictors need torch.float32: call model.float(), and choose the "
             "precision of the computation by model.compute_dtype = torch.bfloat16 or load_model(…, dtype=…)"
         )
-    default, device = torch.get_default_dtype(), torch.get_default_device()
+    default, device = torch.get_default_dtype(), torch.empty(0).device
     if default is not torch.float32:
         raise ValueError(f"the default dtype is {default}, predictors need torch.set_default_dtype(torch.float32)")
     if device.type not in ("cpu", model.device.type):

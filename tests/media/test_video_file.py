@@ -192,3 +192,11 @@ def test_a_file_without_a_decoder_is_refused_in_words(tmp_path):
     (tmp_path / "drawing.mp4").write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
     with pytest.raises(ValueError, match=r"drawing\.mp4.*there is no decoder for it|drawing\.mp4.*not a video"):
         open_frames(tmp_path / "drawing.mp4")
+
+
+@pytest.mark.parametrize("logging", [None, av.logging.ERROR])
+def test_threads_decode_only_where_their_messages_need_no_lock(mp4, monkeypatch, logging):
+    monkeypatch.setattr(av.logging, "get_level", lambda: logging)
+    video = open_frames(mp4)
+    assert number_of(video[20]) == pytest.approx(20, abs=1)
+    assert str(video._container.streams.video[0].thread_type).endswith("NONE") == (logging is not None)
