@@ -37,7 +37,7 @@ test: $(VENV)/test.done checkpoint
 ends: $(OLDEST)/done $(NEWEST)/done
 	for end in $(OLDEST) $(NEWEST); do \
 		$$end/bin/python -c "import sys, torch; print('Python', sys.version.split()[0], 'torch', torch.__version__)" && \
-		PYTHONPATH=. OMP_NUM_THREADS=1 $$end/bin/python -m pytest -q -p no:cacheprovider \
+		PYTHONPATH=. OMP_NUM_THREADS=1 $$end/bin/python -m pytest -q --timeout 120 -p no:cacheprovider \
 			-m "not slow and not parity and not genuine" $(ENDS) || exit 1; done
 
 lint: $(VENV)/test.done

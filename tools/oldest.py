@@ -9,8 +9,8 @@ REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 
 
 def pins(text: str) -> list[str]:
-    """The lower bounds of requirements as pins: "torch>=2.4" -> "torch==2.4.*"."""
-    return [re.sub(r">=(\S+)", r"==\1.*", line) for line in text.splitlines() if line and not line.startswith("#")]
+    """The lower bounds of requirements as pins: "torch>=2.4,<3" -> "torch==2.4.*"."""
+    return [re.sub(r">=([\d.]+).*", r"==\1.*", line) for line in text.splitlines() if line and not line.startswith("#")]
 
 
 if __name__ == "__main__":
