@@ -1,8 +1,7 @@
 """Search-region tracking: a region around the last mask, and the whole frame when in doubt.
 
-Every object has two memory banks. `bank` holds what its mask was made from, in regions; `wide` holds memories of the
-whole frame, from the looks around. Memories of both kinds are never mixed in one, because an object is of another size
-in each. The rules are in `search`.
+Every object has two memory banks. `bank` holds what its masks were made from, mostly in regions; `wide` holds memories
+of the whole frame alone, from the looks around, because an object is of another size there. The rules are in `search`.
 """
 
 from __future__ import annotations
