@@ -8,18 +8,14 @@ transformers they take part in attention and change the masks a little).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from sam2nb.build import pick_dtype
-from sam2nb.huggingface.config import Sam2Config
-from sam2nb.huggingface.pretrained import build_random, load_into, save_folder, split_target
+from sam2nb.huggingface.pretrained import PretrainedModel
 from sam2nb.huggingface.prompts import PADDING
-from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.precision import autocast_for
 from sam2nb.structures import BOX_CORNER_LABELS, NO_OBJECT_LOGIT, PADDING_LABEL, MaskPrediction, Prompts
 from sam2nb.weights.checkpoint import SCORE_HEAD
@@ -41,53 +37,11 @@ class Sam2Output(NamedTuple):
     image_embeddings: list[Tensor]
 
 
-class Sam2Model(nn.Module):
+class Sam2Model(PretrainedModel):
     """Our model behind the signature of transformers' `Sam2Model`.
 
     config: a `Sam2Config` for random weights; `from_pretrained` for trained ones.
     """
-
-    def __init__(self, config: Sam2Config | None = None) -> None:
-        super().__init__()
-        self.config = config or Sam2Config()
-        self.sam2: SAM2 = build_random(self.config)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name: str | Path,
-        dtype: str | torch.dtype | None = None,
-        device_map: str | torch.device | None = None,
-        torch_dtype: str | torch.dtype | None = None,
-    ) -> Sam2Model:
-        """Load trained weights by checkpoint name, Hugging Face id, file or folder; on the CPU, as in transformers.
-
-        dtype: the precision the model computes in, float32 by default; weights stay float32. torch_dtype: its old name.
-        device_map: "auto" for the best device here, or a device.
-        Raises ValueError for an unknown name, OSError when no source can be reached.
-        """
-        model = cls(Sam2Config.from_pretrained(name))
-        load_into(model.sam2, name, dtype or torch_dtype, device_map)
-        return model
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write model.safetensors and config.json as transformers reads them; image-only weights without video parts.
-
-        Raises ValueError where transformers has no such model (our nano).
-        """
-        save_folder(self.sam2, folder)
-
-    def to(self, device: str | torch.device | torch.dtype | None = None, dtype: torch.dtype | None = None) -> Sam2Model:
-        """Move the weights to a device, and choose the precision to compute in; weights stay float32."""
-        device, dtype = split_target(device, dtype)
-        if dtype is not None:
-            self.sam2.compute_dtype = pick_dtype(dtype, device or self.device)
-        return self if device is None else super().to(device)
-
-    @property
-    def device(self) -> torch.device:
-        """The device that the weights are on."""
-        return self.sam2.device
 
     @torch.no_grad()
     def get_image_embeddings(self, pixel_values: Tensor) -> list[Tensor]:

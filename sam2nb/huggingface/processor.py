@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sam2nb.huggingface.config import processor_image_size, save_processor_config
+from sam2nb.huggingface.pretrained import PretrainedProcessor
 from sam2nb.huggingface.prompts import PADDING, check_counts, rectangular
 from sam2nb.masks.regions import IMAGE_MARGIN, clean_masks, separate
 from sam2nb.media.images import ImageLike, masks_to_image, to_model_input, to_rgb_uint8
@@ -87,23 +86,11 @@ def full_size_masks(
     return [logits > mask_threshold for logits in clean]
 
 
-class Sam2Processor:
+class Sam2Processor(PretrainedProcessor):
     """Turn images and prompts into model inputs, and model outputs into masks.
 
     image_size: side of the model's input in pixels.
     """
-
-    def __init__(self, image_size: int = 1024) -> None:
-        self.image_size = image_size
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path) -> Sam2Processor:
-        """The processor that goes with a checkpoint: a name, a Hugging Face id, a file or a folder."""
-        return cls(processor_image_size(name))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write processor_config.json, from which `from_pretrained` of transformers and of this class read."""
-        save_processor_config(folder, self.image_size, "Sam2Processor")
 
     def __call__(
         self,

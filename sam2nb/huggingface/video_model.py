@@ -15,19 +15,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sam2nb.build import pick_dtype
-from sam2nb.huggingface.config import Sam2Config
-from sam2nb.huggingface.pretrained import build_random, load_into, save_folder, split_target
+from sam2nb.huggingface.pretrained import PretrainedModel
 from sam2nb.huggingface.session import Sam2VideoInferenceSession
 from sam2nb.media.progress import with_bar
 from sam2nb.media.video_file import VideoEndedEarly
-from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.video.memory import choose_memory
 from sam2nb.predict.video.session import ObjectId, ObjectTrack, VideoSession
 from sam2nb.predict.video.tracker import Tracker
@@ -49,48 +45,12 @@ class Sam2VideoOutput(NamedTuple):
     frame_idx: int
 
 
-class Sam2VideoModel(nn.Module):
+class Sam2VideoModel(PretrainedModel):
     """Our model behind the signature of transformers' `Sam2VideoModel`.
 
     config: a `Sam2Config` for random weights; `from_pretrained` for trained ones. Weights without a memory track by
     matching (see `sam2nb.predict.video.matching`).
     """
-
-    def __init__(self, config: Sam2Config | None = None) -> None:
-        super().__init__()
-        self.config = config or Sam2Config()
-        self.sam2: SAM2 = build_random(self.config)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name: str | Path,
-        dtype: str | torch.dtype | None = None,
-        device_map: str | torch.device | None = None,
-        torch_dtype: str | torch.dtype | None = None,
-    ) -> Sam2VideoModel:
-        """Load trained weights; the arguments are those of `Sam2Model.from_pretrained`."""
-        model = cls(Sam2Config.from_pretrained(name))
-        load_into(model.sam2, name, dtype or torch_dtype, device_map)
-        return model
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write model.safetensors and config.json as transformers reads them; see `Sam2Model.save_pretrained`."""
-        save_folder(self.sam2, folder)
-
-    def to(
-        self, device: str | torch.device | torch.dtype | None = None, dtype: torch.dtype | None = None
-    ) -> Sam2VideoModel:
-        """Move the weights to a device, and choose the precision to compute in; weights stay float32."""
-        device, dtype = split_target(device, dtype)
-        if dtype is not None:
-            self.sam2.compute_dtype = pick_dtype(dtype, device or self.device)
-        return self if device is None else super().to(device)
-
-    @property
-    def device(self) -> torch.device:
-        """The device that the weights are on."""
-        return self.sam2.device
 
     @property
     def tracker(self) -> Tracker:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from sam2nb.huggingface.config import processor_image_size, save_processor_config
+from sam2nb.huggingface.pretrained import PretrainedProcessor
 from sam2nb.huggingface.processor import Sam2Inputs, full_size_masks, read_images, scale_prompts
 from sam2nb.huggingface.prompts import PADDING
 from sam2nb.huggingface.session import Sam2VideoInferenceSession
@@ -24,23 +23,11 @@ from sam2nb.predict.video.session import FramePrompt, ObjectId
 from sam2nb.structures import BOX_CORNER_LABELS
 
 
-class Sam2VideoProcessor:
+class Sam2VideoProcessor(PretrainedProcessor):
     """Open inference sessions, add prompts to them, and upsample their masks.
 
     image_size: side of the model's input in pixels.
     """
-
-    def __init__(self, image_size: int = 1024) -> None:
-        self.image_size = image_size
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path) -> Sam2VideoProcessor:
-        """The processor that goes with a checkpoint: a name, a Hugging Face id, a file or a folder."""
-        return cls(processor_image_size(name))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write processor_config.json, from which `from_pretrained` of transformers and of this class read."""
-        save_processor_config(folder, self.image_size, "Sam2VideoProcessor")
 
     def __call__(
         self,

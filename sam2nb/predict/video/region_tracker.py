@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
+from sam2nb.masks.measure import iou
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice
 from sam2nb.predict.regions import move_logits, region_around
 from sam2nb.predict.video.policies import history, is_mistaken
@@ -60,15 +60,16 @@ class RegionTracker(Tracker):
     def _track(self, session: VideoSession, frame: int, tracks: Sequence[ObjectTrack], reverse: bool) -> None:
         for region, members in self._regions(session, frame, tracks, reverse):
             if region == WHOLE_FRAME:
-                for seen in self._look_around(session, frame, members, reverse):
-                    self._keep(frame, seen, reverse)
+                sightings = self._look_around(session, frame, members, reverse)
             else:
-                for seen in self._look(session, frame, region, members, reverse):
-                    self._keep(frame, seen, reverse)
+                sightings = self._look(session, frame, region, members, reverse)
+            for seen in sightings:
+                self._keep(frame, seen, reverse)
         again = [t for t in tracks if must_look_around(frame, t.facts[frame], history(frame, t.facts, reverse))]
         for seen in self._look_around(session, frame, again, reverse):
             part, before = seen.track.bank.tracked[frame], history(frame, seen.track.facts, reverse)
-            agreement = overlap(move_logits(part.mask_logits, part.region, WHOLE_FRAME), seen.memory.mask_logits)
+            moved = move_logits(part.mask_logits, part.region, WHOLE_FRAME)
+            agreement = float(iou(moved > 0, seen.memory.mask_logits > 0))
             if believe_frame(seen.facts, seen.track.facts[frame], agreement, before):
                 self._keep(frame, seen, reverse)
 
@@ -118,10 +119,3 @@ class RegionTracker(Tracker):
             num_maskmem=session.num_maskmem,
             max_prompted=session.max_prompted,
         )
-
-
-def overlap(first: Tensor, second: Tensor) -> float:
-    """IoU of two masks from logits of one shape, 1 where both are empty."""
-    one, other = first > 0, second.to(first.device) > 0
-    union = int((one | other).sum())
-    return int((one & other).sum()) / union if union else 1.0
