@@ -10,7 +10,7 @@ from typer.models import OptionInfo
 from typer.testing import CliRunner
 
 from sam2nb.cli import COMMANDS
-from sam2nb.cli.options import ModelChoice, load_chosen_model, with_options
+from sam2nb.cli.options import MEMORIES, SEARCHES, ModelChoice, load_chosen_model, with_options
 
 SHARED = {"model", "weights", "device", "json_file", "debug", "resume", "click", "exclude", "box", "boxes", "names"}
 SHARED |= {"cache", "closer", "tolerance"}
@@ -52,3 +52,10 @@ def test_a_group_of_options_arrives_as_one(monkeypatch):
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, (done.output, done.exception)
     assert arrived == [(1, ModelChoice()), (2, ModelChoice(model="sam2nb_nano", image_size=64))]
+
+
+def test_the_ways_to_track_are_those_of_the_predictor():
+    from sam2nb.predict.video import memory, predictor
+
+    assert set(MEMORIES) == set(memory.MEMORIES)
+    assert set(SEARCHES) == set(predictor.SEARCHES)

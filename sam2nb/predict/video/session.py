@@ -49,7 +49,8 @@ class FrameResult(FrameMasks):
 
     masks: (N, 1, H, W) float32 logits at the video's size, in the order of obj_ids; positive inside.
     quality: (N,) float32, predicted IoU of each mask, 0 to 1. presence: (N,) float32, object scores (logits), positive
-    where the object is present. Both are on the CPU, and NaN for an object without a prediction on the frame.
+    where the object is present, and made negative where the memory policy or the region search takes what the model
+    found for another thing. Both are on the CPU, and NaN for an object without a prediction on the frame.
     names: N class names, None for an object without one.
     """
 
