@@ -1,0 +1,1 @@
+"""Other runtimes behind the same calls: ONNX, OpenVINO."""
