@@ -68,7 +68,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     q: (B or 1, heads, N, c), k and v: (B or 1, heads, M, c) -> (B, heads, N, c)
     """
-    batch = max(len(q), len(k))
+    batch = max(q.shape[0], k.shape[0])
     q, k, v = (tokens.expand(batch, -1, -1, -1) for tokens in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v)
 

@@ -141,7 +141,7 @@ class MaskDecoder(nn.Module):
         sparse: (B, N, 256); dense: (B or 1, 256, h, w); high_res: see ImageFeatures, batch as image
         -> MaskPrediction with M = 4
         """
-        batch, size_hw = max(len(image), len(sparse)), image.shape[-2:]
+        batch, size_hw = max(image.shape[0], sparse.shape[0]), image.shape[-2:]
         # the learned tokens (object score, IoU, four masks), then the prompts
         learned = torch.cat((self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight))
         prompts = torch.cat((learned.expand(batch, -1, -1), sparse.expand(batch, -1, -1)), dim=1)
@@ -204,7 +204,7 @@ def take_best(prediction: MaskPrediction) -> MaskPrediction:
 
 def take_mask(prediction: MaskPrediction, chosen: Tensor) -> MaskPrediction:
     """Keep the chosen mask of each object, chosen: (B,) int64: M -> M = 1"""
-    rows = torch.arange(len(prediction.iou), device=prediction.iou.device)
+    rows = torch.arange(prediction.iou.shape[0], device=prediction.iou.device)
     return MaskPrediction(
         prediction.logits[rows, chosen][:, None],
         prediction.iou[rows, chosen][:, None],
