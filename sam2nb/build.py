@@ -20,6 +20,7 @@ from omegaconf import DictConfig, open_dict
 
 from sam2nb.fast import accelerate
 from sam2nb.fast.compiled import compile_boxes
+from sam2nb.fast.half import fast_half
 from sam2nb.meta_config import is_meta_config, translate
 from sam2nb.model.sam2 import SAM2
 from sam2nb.resources import resource_dir
@@ -120,10 +121,12 @@ def load_model(
     name: "sam2nb_nano" (comes with the project), "sam2_hiera_tiny", "sam2.1_hiera_large",
         "facebook/sam2.1-hiera-tiny", …; "auto" takes the best checkpoint on disk, nano if there is no other.
     device: None takes the GPU where there is one.
-    dtype: what predictors compute in, torch.float32, torch.bfloat16 or torch.float16 (or their names); None or "auto"
-        takes float32 on a CPU and the card's fast half precision on a GPU. Weights stay float32.
+    dtype: what predictors compute in, torch.float32, torch.bfloat16 or torch.float16 (or their names); "auto" takes
+        the half precision in which the device is fast, if there is one, None the same on a GPU and float32 on a CPU.
+        Weights stay float32.
     image_size: side of the model's input, a multiple of 32; None as trained (1024, nano less).
-    compile: `torch.compile` the four large boxes; the first calls then take minutes (`sam2nb.fast.compiled`).
+    compile: `torch.compile` the four large boxes, which pays on GPUs: on a CPU the first calls take minutes and later
+        ones as long as before (`sam2nb.fast.compiled`).
     fast: the same numbers, faster (`sam2nb.fast`); False gives the textbook model.
 
     Raises ValueError for an unknown name, OSError when no source can be reached.
@@ -178,14 +181,14 @@ def _best_on_disk() -> Checkpoint:
 
 
 def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """Return the precision asked for, or the one that suits the device (bfloat16 on CUDA from compute capability 8.0).
+    """Return the precision asked for: None takes float32 on a CPU, "auto" and other devices what `fast_half` says.
 
     Raises ValueError for anything but float32, bfloat16 and float16.
     """
+    if dtype is None and device.type == "cpu":
+        return torch.float32
     if dtype in (None, "auto"):
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+        return fast_half(device) or torch.float32
     wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if wanted not in (torch.float32, torch.bfloat16, torch.float16):
         raise ValueError(f'dtype must be "auto", "float32", "bfloat16" or "float16", got {dtype!r}')

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sam2nb.huggingface.pretrained import PretrainedModel
 from sam2nb.huggingface.prompts import PADDING
-from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.precision import computing
 from sam2nb.structures import BOX_CORNER_LABELS, NO_OBJECT_LOGIT, PADDING_LABEL, MaskPrediction, Prompts
 from sam2nb.weights.checkpoint import SCORE_HEAD
 
@@ -49,7 +49,7 @@ class Sam2Model(PretrainedModel):
         return self._encode(pixel_values)
 
     def _encode(self, pixel_values: Tensor) -> list[Tensor]:
-        with autocast_for(self.sam2):
+        with computing(self.sam2):
             features = self.sam2.encode_image(pixel_values)
             return [*features.high_res, self.sam2.recall(features)]
 
@@ -100,7 +100,7 @@ class Sam2Model(PretrainedModel):
                 prompts.labels[chosen][is_point[chosen]].view(len(chosen), count).int(),
                 None if prompts.masks is None else prompts.masks[chosen],
             )
-            with autocast_for(self.sam2):
+            with computing(self.sam2):
                 prediction = self.sam2.predict_masks(coarse, high_res, group, multimask)
             for row, index in enumerate(chosen.tolist()):
                 rows[index] = [getattr(prediction, field)[row : row + 1] for field in FIELDS]

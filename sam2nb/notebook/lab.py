@@ -112,7 +112,7 @@ def setup(seed: int = 0, quiet: bool = False) -> Lab:
     _honour_tqdm_disable()
     _allow_widgets_in_colab()
     device = pick_device()
-    dtype = pick_dtype("auto", device)
+    dtype = pick_dtype(None, device)
     if not quiet:
         print(f"device {device}, precision {str(dtype).removeprefix('torch.')}, seed {seed}")
     return Lab(device=device, dtype=dtype, seed=seed)

@@ -25,7 +25,7 @@ from sam2nb.masks.measure import iou, mask_boxes
 from sam2nb.masks.regions import large_part
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.encoding import EncodedImage, EncodedParts, readable
-from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.precision import computing
 from sam2nb.predict.regions import boxes_in_region, masks_to_frame, move_logits, region_around
 from sam2nb.structures import (
     BOX_CORNER_LABELS,
@@ -89,7 +89,7 @@ def look_closer(
             continue
         before, moved = mask_prompt_in_region(first[None], region)[0], prompts_in_region(own, region, model.image_size)
         part, in_box = readable(parts[region], model), _has_box(own)
-        with autocast_for(model):
+        with computing(model):
             if not in_box:
                 after, found = _refine(model, part, moved, before)
             elif multimask:

@@ -14,7 +14,7 @@ from torch import Tensor
 from sam2nb.media.images import to_model_input
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.packing import TensorTable, Unpacker, pack
-from sam2nb.predict.precision import autocast_for, in_precision_of, require_predicting
+from sam2nb.predict.precision import computing, in_precision_of, require_predicting
 from sam2nb.predict.regions import crop
 from sam2nb.predict.saving import SavedState, read_state, write_state
 from sam2nb.structures import ImageFeatures, Region
@@ -99,7 +99,7 @@ def encode_images(model: SAM2, images: list[np.ndarray]) -> list[EncodedImage]:
     for start in range(0, len(images), step):
         batch = images[start : start + step]
         pixels = torch.cat([to_model_input(rgb, model.image_size, model.device) for rgb in batch])
-        with autocast_for(model):
+        with computing(model):
             features = model.encode_image(pixels)
             conditioned = model.recall(features)
         for index, rgb in enumerate(batch):
@@ -126,7 +126,7 @@ def load_images(path: str | Path, model: SAM2) -> list[EncodedImage]:
     saved = read_state(path, KIND, model)
     images = []
     for stored in Unpacker(saved.tensors, (StoredImage,), model.device)(saved.notes):
-        with autocast_for(model):
+        with computing(model):
             features = ImageFeatures(stored.embedding, model.image_position(stored.embedding), stored.high_res)
             image = EncodedImage(features, model.recall(features), stored.size_hw)
         images.append(image if stored.rgb is None else with_pixels(image, model, stored.rgb.cpu().numpy()))

@@ -21,7 +21,7 @@ from sam2nb.predict.cache import CACHE_BYTES, EmbeddingCache
 from sam2nb.predict.closer import as_mask_input, look_closer, looks_closer
 from sam2nb.predict.detections import segment_detections
 from sam2nb.predict.encoding import EncodedImage, encode_images, load_images, readable, save_images
-from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.precision import computing
 from sam2nb.predict.pretrained import load_pretrained
 from sam2nb.predict.prompts import ArrayLike, check_option, make_prompts
 from sam2nb.structures import MASK_LOGIT_CLAMP, MaskPrediction, Prompts
@@ -225,7 +225,7 @@ class SAM2ImagePredictor:
     def predict_prompts(self, prompts: Prompts, multimask_output: bool = True, index: int = 0) -> MaskPrediction:
         """Masks for prompts in the model's coordinates: at the decoder's size, float32, on the model's device."""
         image = self._encoded_images()[index]
-        with autocast_for(self.model):
+        with computing(self.model):
             prediction = self.model.predict_masks(image.conditioned, image.features.high_res, prompts, multimask_output)
         return MaskPrediction(
             prediction.logits.float(),

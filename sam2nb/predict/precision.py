@@ -1,24 +1,31 @@
-"""The precision predictors compute in: autocast for the length of a call, no global switch."""
+"""How predictors compute: in which precision, on how many threads; for the length of a call, no global switch."""
 
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 
 import torch
 
 from sam2nb.model.sam2 import SAM2
+from sam2nb.predict.threads import on_free_cores
 from sam2nb.structures import ImageFeatures
 
 log = logging.getLogger(__name__)
 
 
-def autocast_for(model: SAM2) -> AbstractContextManager:
-    """The context to run the model in: autocast to `model.compute_dtype`, or no change for float32."""
-    if model.compute_dtype is torch.float32:
-        return nullcontext()
-    return torch.autocast(model.device.type, dtype=model.compute_dtype)
+@contextmanager
+def computing(model: SAM2) -> Iterator[None]:
+    """The context to run the model in: autocast to `model.compute_dtype`, unless float32, and threads on free cores."""
+    device = model.device.type
+    half = model.compute_dtype is not torch.float32
+    with (
+        on_free_cores() if device == "cpu" else nullcontext(),
+        torch.autocast(device, dtype=model.compute_dtype) if half else nullcontext(),
+    ):
+        yield
 
 
 def in_precision_of(model: SAM2, features: ImageFeatures) -> ImageFeatures:

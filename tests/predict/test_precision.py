@@ -7,7 +7,7 @@ from torch import nn
 
 from sam2nb import SAM2ImagePredictor, SAM2VideoPredictor, load_model
 from sam2nb.predict import precision
-from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.precision import computing
 from tests.predict.video.clips import CLICK, frame, run
 
 HALF = {"device_type": "cpu", "dtype": torch.bfloat16}
@@ -31,10 +31,10 @@ class Model(nn.Linear):
 
 def test_half_precision_is_used_inside_the_context_only():
     model, x = Model(2, 2), torch.ones(1, 2)
-    with autocast_for(model):
+    with computing(model):
         assert model(x).dtype is torch.float32
     model.compute_dtype = torch.bfloat16
-    with autocast_for(model):
+    with computing(model):
         assert model(x).dtype is torch.bfloat16
     assert model(x).dtype is torch.float32
 

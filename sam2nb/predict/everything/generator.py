@@ -55,6 +55,7 @@ from sam2nb.predict.everything.tiles import join_tiles
 from sam2nb.predict.everything.upsample import UpsampledMasks, upsample_masks
 from sam2nb.predict.image import SAM2ImagePredictor
 from sam2nb.predict.pretrained import load_pretrained
+from sam2nb.predict.threads import on_free_cores
 
 SMALLEST_TILE = 64
 SMALLEST_INTEGERS = {
@@ -222,6 +223,7 @@ class SAM2AutomaticMaskGenerator:
         self.survivors += Survivors(distinct=len(found))
         return found
 
+    @on_free_cores()
     def _process_batch(self, points: Tensor, crop: Crop, size_hw: tuple[int, int]) -> Candidates:
         """A few points -> candidates worth keeping. points: (N, 2) in pixels of the crop"""
         masks = decode_points(self.predictor, points, self.multimask_output)

@@ -14,7 +14,7 @@ from torch import Tensor
 from sam2nb.model.sam2 import SAM2
 from sam2nb.predict.closer import look_closer
 from sam2nb.predict.encoding import EncodedImage, EncodedParts
-from sam2nb.predict.precision import autocast_for
+from sam2nb.predict.precision import computing
 from sam2nb.predict.regions import move_logits, pixels_of
 from sam2nb.predict.video.session import FramePrompt, ObjectPrediction, VideoSession
 from sam2nb.structures import WHOLE_FRAME, Prompts, Region
@@ -46,6 +46,6 @@ def encode_part(model: SAM2, session: VideoSession, frame: int, region: Region) 
     """Encode a region of a frame as if it were the frame."""
     rows, columns = pixels_of(region, session.size_hw)
     pixels = session.inputs.part(frame, rows, columns)
-    with autocast_for(model):
+    with computing(model):
         features = model.encode_image(pixels)
         return EncodedImage(features, model.recall(features), (rows.stop - rows.start, columns.stop - columns.start))

@@ -20,7 +20,7 @@ from sam2nb.masks.regions import clean_masks
 from sam2nb.media.video import FrameSource, ModelInputs
 from sam2nb.model.memory_bank import MemoryBank, MemoryChoice
 from sam2nb.model.sam2 import SAM2
-from sam2nb.predict.precision import autocast_for, in_precision_of, require_predicting
+from sam2nb.predict.precision import computing, in_precision_of, require_predicting
 from sam2nb.predict.regions import boxes_in_region, mask_in_region, move_logits, pixels_of
 from sam2nb.predict.video.closer import look_closer_at, on_frame
 from sam2nb.predict.video.facts import Facts, facts_of
@@ -139,7 +139,7 @@ class Tracker:
         self, session: VideoSession, track: ObjectTrack, frame: int, prompt: FramePrompt, region: Region
     ) -> ObjectPrediction:
         features = self._encode(session, frame, region)
-        with autocast_for(self.model):
+        with computing(self.model):
             if prompt.mask is not None:
                 mask = mask_in_region(prompt.mask, region, self.model.image_size)
                 return self._cleaned(self.memory.predict_from_mask(features, mask))
@@ -189,7 +189,7 @@ class Tracker:
             (track, self._bank(track, region), self._choose(session, track, frame, region, reverse)) for track in tracks
         ]
         for choice, batch, banks in in_batches(attending, OBJECTS_AT_ONCE):
-            with autocast_for(self.model):
+            with computing(self.model):
                 prediction = self.memory.predict_tracked(features, banks, choice)
                 if self.motion:
                     expected = [expected_box(frame, track.facts, reverse) for track in batch]
@@ -210,7 +210,7 @@ class Tracker:
 
     def _memorize_prompted(self, session: VideoSession, frame: int, prediction: ObjectPrediction) -> Memory:
         features = self._encode(session, frame, prediction.region)
-        with autocast_for(self.model):
+        with computing(self.model):
             return self.memory.memorize(features, prediction, self.binarize_prompted).stored(session.storage)
 
     def _bank(self, track: ObjectTrack, region: Region) -> MemoryBank:
@@ -248,7 +248,7 @@ class Tracker:
             )
             session.encoded = known = None  # frees the old features before the new ones are made
             require_predicting(self.model)
-            with autocast_for(self.model):
+            with computing(self.model):
                 session.encoded = (frame, replace(self.model.encode_image(pixels), region=region))
         session.encoded = (frame, in_precision_of(self.model, session.encoded[1]))
         return session.encoded[1]
