@@ -18,9 +18,9 @@ from hydra.errors import ConfigCompositionException, OverrideParseException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
+from sam2nb.devices import pick_device, pick_dtype
 from sam2nb.fast import accelerate
 from sam2nb.fast.compiled import compile_boxes
-from sam2nb.fast.half import fast_half
 from sam2nb.meta_config import is_meta_config, translate
 from sam2nb.model.sam2 import SAM2
 from sam2nb.resources import resource_dir
@@ -41,6 +41,8 @@ STABILITY = {  # official settings of the mask decoder; the first is `apply_post
     "dynamic_multimask_stability_delta": 0.05,
     "dynamic_multimask_stability_thresh": 0.98,
 }
+
+ENGINES = ("openvino",)
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +117,8 @@ def load_model(
     image_size: int | None = None,
     compile: bool = False,
     fast: bool = True,
+    engine: str | None = None,
+    precision: str | None = None,
 ) -> SAM2:
     """Load a model with trained weights by the name of its checkpoint, downloading it once.
 
@@ -128,15 +132,37 @@ def load_model(
     compile: `torch.compile` the four large boxes, which pays on GPUs: on a CPU the first calls take minutes and later
         ones as long as before (`sam2nb.fast.compiled`).
     fast: the same numbers, faster (`sam2nb.fast`); False gives the textbook model.
+    engine: None for PyTorch, or "openvino", which is faster on processors (`sam2nb.engines.openvino`).
+    precision: of the engine, in place of dtype: "float32" (its default), "bfloat16" or "int8".
 
-    Raises ValueError for an unknown name, OSError when no source can be reached.
+    Raises ValueError for an unknown name or engine, OSError when no source can be reached.
     """
+    check_engine(engine, precision)
     checkpoint, path = checkpoint_and_file(name)
     overrides = [] if image_size is None else [f"++model.image_size={image_size}"]
-    device = pick_device(device)
+    device = torch.device("cpu") if engine and device is None else pick_device(device)
     model = build_sam2(checkpoint.config, path, device, hydra_overrides_extra=overrides, fast=fast)
     model.compute_dtype = pick_dtype(dtype, device)
-    return compile_boxes(model) if compile else model
+    model = compile_boxes(model) if compile else model
+    return use_engine(model, engine, precision)
+
+
+def use_engine(model: SAM2, engine: str | None, precision: str | None = None) -> SAM2:
+    """Run a model in another engine, in place; see `load_model`."""
+    check_engine(engine, precision)
+    if engine is None:
+        return model
+    from sam2nb.engines.openvino import use_openvino
+
+    return use_openvino(model, precision or "float32")
+
+
+def check_engine(engine: str | None, precision: str | None) -> None:
+    """Raise ValueError for an unknown engine, or a precision without one."""
+    if engine not in (None, *ENGINES):
+        raise ValueError(f"engine must be None (PyTorch) or one of {', '.join(ENGINES)}, got {engine!r}")
+    if engine is None and precision is not None:
+        raise ValueError(f'precision={precision!r} is of an engine, as in engine="openvino"; for PyTorch choose dtype')
 
 
 def checkpoint_and_file(name: str) -> tuple[Checkpoint, Path]:
@@ -180,44 +206,10 @@ def _best_on_disk() -> Checkpoint:
     return best
 
 
-def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """Return the precision asked for: None takes float32 on a CPU, "auto" and other devices what `fast_half` says.
-
-    Raises ValueError for anything but float32, bfloat16 and float16.
-    """
-    if dtype is None and device.type == "cpu":
-        return torch.float32
-    if dtype in (None, "auto"):
-        return fast_half(device) or torch.float32
-    wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if wanted not in (torch.float32, torch.bfloat16, torch.float16):
-        raise ValueError(f'dtype must be "auto", "float32", "bfloat16" or "float16", got {dtype!r}')
-    return wanted
-
-
 def check_image_size(image_size: int) -> None:
     """Raise ValueError unless the input's side suits the trunk."""
     if not isinstance(image_size, int) or image_size < INPUT_STRIDE or image_size % INPUT_STRIDE:
         raise ValueError(f"image_size must be a positive multiple of {INPUT_STRIDE}, got {image_size!r}")
-
-
-def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """Return the device asked for, or the best one here (CUDA, then Apple's MPS, then CPU).
-
-    Raises ValueError if the device asked for is not available.
-    """
-    if device is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f'device must be "cpu", "cuda", "cuda:1", "mps", …, got {device!r}') from error
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(device.type, lambda: True)
-    if not there():
-        raise ValueError(f'device {str(device)!r} is not available here; device="cpu" always works')
-    return device
 
 
 def config_names() -> list[str]:

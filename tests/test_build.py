@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from sam2nb import build_sam2, build_sam2_hf, load_model, save_checkpoint
-from sam2nb.build import config_names, pick_device, pick_dtype
+from sam2nb.build import config_names
+from sam2nb.devices import pick_device, pick_dtype
 
 
 @pytest.mark.parametrize(

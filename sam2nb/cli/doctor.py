@@ -108,7 +108,7 @@ def _packages() -> Iterator[Check]:
 def _torch() -> Iterator[Check]:
     import torch
 
-    from sam2nb.build import pick_device, pick_dtype
+    from sam2nb.devices import pick_device, pick_dtype
 
     device = pick_device()
     precision = str(pick_dtype(None, device)).removeprefix("torch.")

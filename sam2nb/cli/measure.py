@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from sam2nb.model.sam2 import SAM2
 
 AgainstOption = Annotated[
-    str, typer.Option(help="official, transformers, folders of other checkouts of sam2nb; separated by commas.")
+    str,
+    typer.Option(
+        help="official, transformers, folders of other checkouts of sam2nb, other ways to compute: float32, bfloat16, "
+        "openvino, openvino:bfloat16, openvino:int8; separated by commas."
+    ),
 ]
 PartsOption = Annotated[
     str,
@@ -70,6 +74,8 @@ def evaluate(
     counts = _whole_numbers("clicks", clicks)
     labelled_images = open_images(images, min_area=min_area) if images or not clips else None
     labelled_clips = open_clips(clips) if clips else None
+    if chosen.dtype == "auto":  # figures of all processors compare
+        chosen = replace(chosen, dtype=None)
     sam2 = chosen.load()
     conditions = _conditions(sam2, chosen, tracking)
     scores: list[ImageScores | VideoScores] = []
@@ -118,6 +124,7 @@ def _conditions(sam2: SAM2, chosen: ModelChoice, tracking: TrackingChoice) -> di
         "weights": chosen.weights.name if chosen.weights else None,
         "image_size": sam2.image_size,
         "dtype": str(sam2.compute_dtype).removeprefix("torch."),
+        "engine": " ".join(filter(None, (chosen.engine, chosen.precision))) or None,
         "device": sam2.device.type,
         **asdict(tracking),
     }
@@ -149,11 +156,12 @@ def benchmark(
     random_weights: RandomWeightsOption = False,
     weights: WeightsOption = None,
     device: DeviceOption = None,
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = None,
     image_size: SidesOption = "1024",
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile in every implementation.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each implementation.")] = None,
     repeats: Annotated[int, typer.Option(help="Timed rounds after the warm-up; 0 measures memory only.")] = 5,
+    busy: Annotated[int, typer.Option(help="Neighbours: so many other processes keep a core each busy.")] = 0,
     workload: WorkloadOption = None,
     json_file: JsonOption = None,
 ) -> None:
@@ -163,7 +171,7 @@ def benchmark(
 
     python -m sam2nb benchmark --model sam2nb_nano --image-size 64 --parts encode,click --repeats 1
     """
-    from sam2nb.build import pick_device
+    from sam2nb.devices import pick_device
     from sam2nb.evaluation.benchmarks.setting import Workload
 
     conditions = {
@@ -175,6 +183,7 @@ def benchmark(
         "compile": compile,
         "threads": threads,
         "repeats": repeats,
+        "busy": busy,
         "workload": Workload.parse(workload or ()),
     }
     _measure(model, _whole_numbers("image-size", image_size), conditions, json_file)
@@ -190,7 +199,7 @@ def _measure(model: str, sides: list[int], conditions: dict[str, Any], json_file
     say("\n".join(explain_parts(conditions["parts"])))
     for side in sides:
         kind = "random" if conditions["weights"] is None else "trained"
-        say(f"{model}, input {side}, {kind} weights, dtype {conditions['dtype']}")
+        say(f"{model}, input {side}, {kind} weights, dtype {conditions['dtype'] or 'as usual'}")
         target = None if json_file is None or is_printed(json_file) else _file_of(json_file, side, len(sides))
         result = run_benchmark(model, **conditions, image_size=side, report=say, save_to=target)
         if is_printed(json_file):

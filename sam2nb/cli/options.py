@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 RESULTS = Path("masks")  # the folder that results go to, unless an option names another
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+ENGINES, PRECISIONS = ("openvino",), ("float32", "bfloat16", "int8")
 MEMORIES = ("official", "steady", "anchored", "match")
 SEARCHES = ("frame", "region")
 
@@ -87,7 +88,26 @@ DeviceOption = Annotated[
     ),
 ]
 DtypeOption = Annotated[
-    str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.", autocompletion=_complete(DTYPES))
+    str | None,
+    typer.Option(
+        "--dtype",
+        help="float32, bfloat16, float16, or auto: the half precision in which the device is fast, if any.",
+        autocompletion=_complete(DTYPES),
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", help="openvino: faster on processors; default: PyTorch.", autocompletion=_complete(ENGINES)
+    ),
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        help="Of --engine: float32, bfloat16 or int8 (lossy, fastest).",
+        autocompletion=_complete(PRECISIONS),
+    ),
 ]
 ImageSizeOption = Annotated[
     int | None, typer.Option("--image-size", "-s", help="Side of the model's input; default: as trained.")
@@ -152,10 +172,20 @@ class ModelChoice:
     device: DeviceOption = None
     dtype: DtypeOption = "auto"
     image_size: ImageSizeOption = None
+    engine: EngineOption = None
+    precision: PrecisionOption = None
 
     def load(self, device: str | None = None) -> SAM2:
         """Load the model. device: in place of that of the options."""
-        return load_chosen_model(self.model, self.weights, device or self.device, self.dtype, self.image_size)
+        return load_chosen_model(
+            self.model,
+            self.weights,
+            device or self.device,
+            self.dtype,
+            self.image_size,
+            self.engine,
+            self.precision,
+        )
 
 
 @dataclass(frozen=True)
@@ -241,19 +271,34 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def load_chosen_model(model: str, weights: Path | None, device: str | None, dtype: str, image_size: int | None) -> SAM2:
+def load_chosen_model(
+    model: str,
+    weights: Path | None,
+    device: str | None,
+    dtype: str | None,
+    image_size: int | None,
+    engine: str | None = None,
+    precision: str | None = None,
+) -> SAM2:
     """Load the model that the options choose: a checkpoint by name, or a weights file in its configuration.
 
-    Raises ValueError for a weights file without the name of a checkpoint.
+    Says so where a processor will compute in half precision. Raises ValueError for a weights file without the name of a
+    checkpoint, and what `load_model` raises.
     """
-    from sam2nb.build import build_sam2, load_model, pick_device, pick_dtype
+    from sam2nb.build import build_sam2, check_engine, load_model, use_engine
+    from sam2nb.devices import pick_device, pick_dtype
     from sam2nb.weights.registry import find_checkpoint
 
+    check_engine(engine, precision)
+    place = pick_device("cpu" if engine and device is None else device)
+    chosen = pick_dtype(None if engine else dtype, place)
+    if dtype == "auto" and place.type == "cpu" and chosen is not pick_dtype(None, place):
+        typer.echo("computing in bfloat16, in which this processor is faster; --dtype float32 is exact", err=True)
     if weights is None:
-        return load_model(model, device=device, dtype=dtype, image_size=image_size)
+        return load_model(model, place, chosen, image_size, engine=engine, precision=precision)
     if model == "auto":
         raise ValueError("--weights needs --model, whose configuration the file must fit; for example sam2nb_nano")
     overrides = [] if image_size is None else [f"++model.image_size={image_size}"]
-    sam2 = build_sam2(find_checkpoint(model).config, weights, device=device, hydra_overrides_extra=overrides)
-    sam2.compute_dtype = pick_dtype(dtype, pick_device(device))
-    return sam2
+    sam2 = build_sam2(find_checkpoint(model).config, weights, device=place, hydra_overrides_extra=overrides)
+    sam2.compute_dtype = chosen
+    return use_engine(sam2, engine, precision)

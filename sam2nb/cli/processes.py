@@ -34,7 +34,7 @@ class Processes:
         """
         if all(int(os.environ.get(name, "1")) == 1 for name in COUNTS):
             return cls()
-        from sam2nb.build import pick_device
+        from sam2nb.devices import pick_device
 
         try:
             from accelerate import PartialState

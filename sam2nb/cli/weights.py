@@ -23,8 +23,8 @@ def info(
 
     python -m sam2nb info sam2nb_nano
     """
-    from sam2nb.build import pick_device, pick_dtype
     from sam2nb.cli.report import Event
+    from sam2nb.devices import pick_device, pick_dtype
     from sam2nb.weights.tables import checkpoint_card, checkpoint_facts, checkpoint_table
 
     lines = checkpoint_card(checkpoint) if checkpoint else checkpoint_table()

@@ -37,12 +37,14 @@ def real_rope_attention(
 ) -> Tensor:
     """`RoPEAttention.forward`: q: (B or 1, h*w, C), k and v: (B, n*h*w + num_pointer_tokens, C_kv) -> (B, h*w, C)"""
     cosine, sine = getattr(attention, COSINE), getattr(attention, SINE)
-    q, k, v = attention.q_proj(q), attention.k_proj(k), attention.v_proj(v)
+    q, k = attention.q_proj(q), attention.k_proj(k)
     q = rotate(q, cosine, sine)
     num_rotated = k.shape[1] - num_pointer_tokens
     grids = k[:, :num_rotated].unflatten(1, (-1, cosine.shape[0]))
     k = torch.cat((rotate(grids, cosine, sine).flatten(1, 2), k[:, num_rotated:]), dim=1)
-    return attention.out_proj(attend(q[:, None], k[:, None], v[:, None])[:, 0])
+    # the weights of a sum add up to one, so the values may be projected after it: narrow ones are summed sooner
+    attended = attend(q[:, None], k[:, None], v[:, None])[:, 0]
+    return attention.out_proj(attention.v_proj(attended))
 
 
 def rotate(tokens: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from sam2nb.build import build_sam2, pick_device, pick_dtype
+from sam2nb.build import build_sam2
+from sam2nb.devices import pick_device, pick_dtype
 from sam2nb.huggingface.config import (
     CONFIG_FILE,
     Sam2Config,

@@ -21,7 +21,8 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from sam2nb import plotting
-from sam2nb.build import build_sam2, load_model, pick_device, pick_dtype
+from sam2nb.build import build_sam2, load_model
+from sam2nb.devices import pick_device, pick_dtype
 from sam2nb.notebook.show import first_line, in_notebook
 from sam2nb.resources import resource_dir
 from sam2nb.weights.registry import best_on_disk

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sam2nb.build import pick_device
+from sam2nb.devices import pick_device
 from sam2nb.masks.measure import mask_boxes
 from sam2nb.masks.regions import clean_masks
 from sam2nb.media.images import IMAGENET_MEAN, IMAGENET_STD, to_video_input

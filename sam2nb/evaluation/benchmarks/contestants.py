@@ -127,6 +127,10 @@ def build_sam2nb(setting: Setting, weights: Path | None) -> PackageContestant:
     from sam2nb import SAM2AutomaticMaskGenerator, SAM2ImagePredictor, SAM2VideoPredictor
 
     model = build_model(setting, weights)
+    if setting.engine is not None:
+        from sam2nb.build import use_engine  # not in every checkout
+
+        use_engine(model, setting.engine, setting.precision)
     images = SAM2ImagePredictor(model)
     images.closer = False  # one look, as the others
     return PackageContestant(images, partial(SAM2AutomaticMaskGenerator, model), partial(SAM2VideoPredictor, model))

@@ -6,9 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,19 +18,28 @@ from sam2nb.weights.download import download
 
 WORKER = Path(__file__).with_name("worker.py")
 OWN_ROOT = Path(__file__).resolve().parents[3]
+WAYS: Mapping[str, Mapping[str, str]] = {  # to compute, as changes of a `Setting`
+    **{dtype: {"dtype": dtype} for dtype in ("float32", "bfloat16")},
+    "openvino": {"engine": "openvino", "precision": "float32"},
+    **{f"openvino:{kind}": {"engine": "openvino", "precision": kind} for kind in ("bfloat16", "int8")},
+}
 END_SECONDS = 5  # for a process to end by itself
 
 
 class Entry(NamedTuple):
-    """A contestant of a run. label: its name in the record. kind: of `CONTESTANTS`. root: where its `sam2nb` is."""
+    """A contestant of a run.
+
+    label: its name in the record. kind: of `CONTESTANTS`. root: where its `sam2nb` is. changes: in the `Setting`.
+    """
 
     label: str
     kind: str
     root: Path = OWN_ROOT
+    changes: Mapping[str, str] = {}
 
 
 def entries(against: Sequence[str]) -> list[Entry]:
-    """This package and those it is compared with: names, or folders of other checkouts of it.
+    """This package and those it is compared with: names, folders of other checkouts of it, other ways to compute.
 
     Raises ValueError for an unknown name, a folder without `sam2nb`, or two folders of one name.
     """
@@ -38,11 +47,13 @@ def entries(against: Sequence[str]) -> list[Entry]:
     for name in against:
         if name in CONTESTANTS:
             entry = Entry(name, name)
+        elif name in WAYS:
+            entry = Entry(f"sam2nb {name}", "sam2nb", changes=WAYS[name])
         elif (Path(name) / "sam2nb" / "__init__.py").is_file():
             root = Path(name).resolve()
             entry = Entry(f"{root.name} (checkout)", "sam2nb", root)
         else:
-            known = ", ".join(name for name in CONTESTANTS if name != "sam2nb")
+            known = ", ".join([*(name for name in CONTESTANTS if name != "sam2nb"), *WAYS])
             raise ValueError(f"against has {name!r}; known are {known}, and the folder of another checkout of sam2nb")
         if entry in found:
             continue
@@ -108,7 +119,7 @@ def start_workers(contestants: Sequence[Entry], setting: Setting, folder: Path) 
             workers[entry.label].send(
                 {
                     "contestant": entry.kind,
-                    "setting": asdict(setting),
+                    "setting": asdict(replace(setting, **entry.changes)),
                     "weights": weights and str(weights),
                     "folder": str(folder / str(number)),
                 }
@@ -118,3 +129,13 @@ def start_workers(contestants: Sequence[Entry], setting: Setting, folder: Path) 
             if problem:
                 raise ValueError(f"{label} cannot start: {problem}")
         yield workers
+
+
+@contextmanager
+def neighbours(count: int) -> Iterator[None]:
+    """Processes that keep a core busy each, as other programs do."""
+    command = [sys.executable, "-c", "while True: pass"]
+    with ExitStack() as stack:
+        for _ in range(count):
+            stack.callback(subprocess.Popen(command).kill)
+        yield

@@ -59,19 +59,26 @@ class Benchmark:
     created: str
     timings: list[Timing] = field(default_factory=list)
 
-    def ratios(self, of: str = "seconds") -> dict[str, dict[str, float]]:
-        """How many times as long as sam2nb every other contestant took: {part: {contestant: ratio}}
+    def ratios(self, of: str = "seconds", reference: str = "sam2nb") -> dict[str, dict[str, float]]:
+        """How many times as long as the reference every other contestant took: {part: {contestant: ratio}}
 
         The ratio is the median over neighbouring repeats. of: "seconds" or "cpu_seconds".
         """
         by_key = {(t.contestant, t.part): getattr(t, of) for t in self.timings if t.seconds}
         ratios: dict[str, dict[str, float]] = {}
         for (name, part), theirs in by_key.items():
-            ours = by_key.get(("sam2nb", part))
-            if name != "sam2nb" and ours:
+            ours = by_key.get((reference, part))
+            if name != reference and ours:
                 pairs = zip(theirs, ours, strict=False)
                 ratios.setdefault(part, {})[name] = statistics.median(a / b for a, b in pairs)
         return ratios
+
+    def speedups(self) -> dict[str, dict[str, float]]:
+        """How many times as fast as the official package every other contestant was: {part: {contestant: ratio}}"""
+        return {
+            part: {name: 1 / ratio for name, ratio in ratios.items()}
+            for part, ratios in self.ratios(reference="official").items()
+        }
 
     def save(self, path: str | Path) -> Path:
         """Write the run as one JSON file."""
@@ -79,18 +86,22 @@ class Benchmark:
         path.parent.mkdir(parents=True, exist_ok=True)
         timings = [{**asdict(t), "median": t.median if t.seconds else None, "spread": t.spread} for t in self.timings]
         record = {**asdict(self), "timings": timings, "ratios": self.ratios(), "cpu_ratios": self.ratios("cpu_seconds")}
+        record["speedups"] = self.speedups()
         path.write_text(json.dumps(record, indent=1) + "\n")
         return path
 
     def lines(self, part: str) -> Iterator[str]:
         """One line of text for every contestant of a part."""
         ratios, cpu_ratios = self.ratios().get(part, {}), self.ratios("cpu_seconds").get(part, {})
+        speedups = self.speedups().get(part, {})
         timings = [t for t in self.timings if t.part == part]
         width = max((len(t.contestant) for t in timings), default=0)
         for t in timings:
             cells = [f"{part:10}", f"{t.contestant:{width}}"]
             cells += [f"failed: {t.failed}"] if t.failed else _measurements(t)
-            if t.contestant in ratios:
+            if t.contestant in speedups and t.contestant.startswith("sam2nb "):
+                cells.append(f"{speedups[t.contestant]:.2f} times as fast as official")
+            elif t.contestant in ratios:
                 fast, cpu_fast = ratios[t.contestant], cpu_ratios[t.contestant]
                 cells.append(f"sam2nb is {fast:.2f} times as fast ({cpu_fast:.2f} in CPU seconds)")
             yield "  ".join(cells)

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from sam2nb.build import pick_device, pick_dtype
+from sam2nb.devices import pick_device, pick_dtype
 from sam2nb.evaluation.benchmarks.machine import describe_machine
 from sam2nb.evaluation.benchmarks.parts import find_part
-from sam2nb.evaluation.benchmarks.process import Entry, Worker, entries, start_workers
+from sam2nb.evaluation.benchmarks.process import Entry, Worker, entries, neighbours, start_workers
 from sam2nb.evaluation.benchmarks.report import Benchmark, Timing
 from sam2nb.evaluation.benchmarks.setting import Setting, Workload
 from sam2nb.weights.registry import best_on_disk, find_checkpoint
@@ -34,11 +34,12 @@ def benchmark(
     parts: Sequence[str] = ("encode", "click", "track1"),
     weights: str | None = "own",
     device: str = "cpu",
-    dtype: str = "auto",
+    dtype: str | None = None,
     image_size: int = 1024,
     compile: bool = False,
     threads: int | None = None,
     repeats: int = 5,
+    busy: int = 0,
     workload: Workload | None = None,
     report: Callable[[str], None] = lambda line: None,
     save_to: str | Path | None = None,
@@ -46,7 +47,9 @@ def benchmark(
     """Measure this package, and others side by side with it on the same weights.
 
     model: name of a checkpoint, or "auto". weights: "own" for its own (downloaded once), None for random ones of its
-    size (equally fast), or a file. against: "official", "transformers", or the folder of another checkout of sam2nb.
+    size (equally fast), or a file. against: "official", "transformers", the folder of another checkout of sam2nb, or
+    another way to compute, such as "bfloat16" or "openvino:int8" (`process.WAYS`).
+    dtype: as for `load_model`, of all. busy: other processes that keep a core each busy meanwhile.
     parts: names of `benchmarks.parts`. repeats: timed steps after the warm-up; 0 measures memory only.
     report: called with every line of text. save_to: a JSON file, written after every part.
 
@@ -57,9 +60,15 @@ def benchmark(
         find_part(part)  # an unknown name is an error before anything is started
     name = (best_on_disk() if model == "auto" else find_checkpoint(model)).name
     precision = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
-    setting = Setting(name, weights, device, precision, image_size, compile, threads, workload=workload or Workload())
+    setting = Setting(
+        name, weights, device, precision, image_size, compile, threads, workload=workload or Workload(), busy=busy
+    )
     result = new_record(setting, contestants)
-    with tempfile.TemporaryDirectory() as folder, start_workers(contestants, setting, Path(folder)) as workers:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_workers(contestants, setting, Path(folder)) as workers,
+        neighbours(busy),
+    ):
         for part in parts:
             result.timings += take_turns(workers, part, repeats)
             for line in result.lines(part):

@@ -44,6 +44,7 @@ class Setting:
 
     weights: "own" for the checkpoint's own, None for random ones made from `seed`, or a file.
     device: "cpu", "cuda", …. dtype: "float32", "bfloat16" or "float16". threads: on the CPU, None for torch's default.
+    engine, precision: as for `load_model`. busy: other processes that kept a core busy meanwhile.
     """
 
     model: str
@@ -55,6 +56,9 @@ class Setting:
     threads: int | None
     seed: int = 0
     workload: Workload = field(default_factory=Workload)
+    engine: str | None = None
+    precision: str | None = None
+    busy: int = 0
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Setting:

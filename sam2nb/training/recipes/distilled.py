@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sam2nb.build import build_sam2, load_model, pick_device
+from sam2nb.build import build_sam2, load_model
+from sam2nb.devices import pick_device
 from sam2nb.model.sam2 import SAM2
 from sam2nb.training.data.batches import ClipBatch, generator
 from sam2nb.training.data.cutouts import open_cutouts

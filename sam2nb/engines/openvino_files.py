@@ -1,0 +1,113 @@
+"""Boxes compiled by OpenVINO, and the files that keep them: what took a minute the first time takes a second later.
+
+The files lie in a folder `openvino` beside the checkpoints, under a name made of the weights' fingerprint, the input
+size, the precision and OpenVINO's version. Deleting them costs that minute and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sam2nb.engines.openvino_graphs import Graph
+from sam2nb.weights.registry import checkpoint_folder
+
+if TYPE_CHECKING:
+    import openvino
+
+FOLDER = "openvino"
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+NO_TELEMETRY = {"CI": "true", "NNCF_CI": "1"}  # as in tests of OpenVINO and NNCF: nothing is sent
+
+log = logging.getLogger(__name__)
+
+
+def openvino_folder() -> Path:
+    """The folder of the compiled boxes."""
+    return checkpoint_folder() / FOLDER
+
+
+def native_precision() -> str:
+    """The precision that this processor multiplies fastest without integers: "bfloat16" or "float32"."""
+    with no_telemetry():
+        import openvino
+    has_bfloat16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bfloat16" if has_bfloat16 else "float32"
+
+
+def compile_box(
+    make_graph: Callable[[], Graph], stem: str, precision: str, quantise: Callable[[openvino.Model], openvino.Model]
+) -> openvino.CompiledModel:
+    """A box, compiled for this processor; from its file, if it has one.
+
+    make_graph: called where there is no file. stem: of the file's name. precision: what it computes in, "float32" or
+    "bfloat16". quantise: applied before the file is written, the identity for no change.
+    """
+    with no_telemetry():
+        import openvino
+    folder = openvino_folder()
+    file = folder / f"{stem}-{openvino.__version__.split('-')[0]}.xml"
+    core = openvino.Core()
+    settings: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "ENABLE_CPU_PINNING": False,  # a core may be taken by another program
+    }
+    if not file.is_file():
+        log.warning("openvino prepares %s, once; it is kept in %s", stem, folder)
+        model = quantise(convert(make_graph()))
+        try:
+            _write(model, file)
+        except OSError as error:
+            log.warning("openvino cannot keep it: %s", error)
+            return core.compile_model(model, "CPU", settings)
+    cache = {"CACHE_DIR": str(folder / "compiled"), "CACHE_MODE": "OPTIMIZE_SPEED"}
+    return core.compile_model(str(file), "CPU", {**settings, **cache})
+
+
+def convert(graph: Graph) -> openvino.Model:
+    """A box as a model of OpenVINO, in float32."""
+    with no_telemetry(), warnings.catch_warnings(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # that shapes become constants is what fixed sizes mean
+        import openvino
+
+        torch.manual_seed(0)
+        shapes: Sequence[Any] = [openvino.PartialShape(list(shape)) for shape in graph.shapes()]
+        traced = torch.jit.trace(graph, tuple(graph.example()), check_trace=False)
+        return openvino.convert_model(traced, input=shapes)
+
+
+def _write(model: openvino.Model, file: Path) -> None:
+    """Write a model's two files, the one that says that it is there last."""
+    import openvino
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        part = Path(folder) / file.name
+        openvino.serialize(model, str(part))
+        for suffix in (".bin", ".xml"):
+            os.replace(part.with_suffix(suffix), file.with_suffix(suffix))
+
+
+@contextmanager
+def no_telemetry() -> Iterator[None]:
+    """Send no statistics of use, which OpenVINO's converter and NNCF do where a variable does not forbid it."""
+    before = {name: os.environ.get(name) for name in NO_TELEMETRY}
+    os.environ.update(NO_TELEMETRY)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
