@@ -62,12 +62,6 @@ def test_postprocessing_and_mode_are_switches():
     assert model.stable_single_mask and not model.training
 
 
-def test_precision_is_float32_on_a_cpu_unless_asked():
-    cpu = torch.device("cpu")
-    assert pick_dtype(None, cpu) is pick_dtype("auto", cpu) is torch.float32
-    assert pick_dtype("bfloat16", cpu) is pick_dtype(torch.bfloat16, cpu) is torch.bfloat16
-
-
 def test_all_configurations_are_listed():
     assert len([name for name in config_names() if "hiera" in name]) == 8
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 RESULTS = Path("masks")  # the folder that results go to, unless an option names another
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-ENGINES, PRECISIONS = ("openvino",), ("float32", "bfloat16", "int8")
 MEMORIES = ("official", "steady", "anchored", "match")
 SEARCHES = ("frame", "region")
 
@@ -91,23 +90,17 @@ DtypeOption = Annotated[
     str | None,
     typer.Option(
         "--dtype",
-        help="float32, bfloat16, float16, or auto: the half precision in which the device is fast, if any.",
+        help="float32, bfloat16, float16; auto: the half precision in which the device is fast, if any.",
         autocompletion=_complete(DTYPES),
     ),
 ]
 EngineOption = Annotated[
     str | None,
-    typer.Option(
-        "--engine", help="openvino: faster on processors; default: PyTorch.", autocompletion=_complete(ENGINES)
-    ),
+    typer.Option("--engine", help="openvino, faster on processors; default: PyTorch."),
 ]
 PrecisionOption = Annotated[
     str | None,
-    typer.Option(
-        "--precision",
-        help="Of --engine: float32, bfloat16 or int8 (lossy, fastest).",
-        autocompletion=_complete(PRECISIONS),
-    ),
+    typer.Option("--precision", help="Of --engine: float32, bfloat16 or int8 (lossy, fastest)."),
 ]
 ImageSizeOption = Annotated[
     int | None, typer.Option("--image-size", "-s", help="Side of the model's input; default: as trained.")
@@ -177,15 +170,8 @@ class ModelChoice:
 
     def load(self, device: str | None = None) -> SAM2:
         """Load the model. device: in place of that of the options."""
-        return load_chosen_model(
-            self.model,
-            self.weights,
-            device or self.device,
-            self.dtype,
-            self.image_size,
-            self.engine,
-            self.precision,
-        )
+        place, how = device or self.device, (self.engine, self.precision)
+        return load_chosen_model(self.model, self.weights, place, self.dtype, self.image_size, *how)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The boxes of SAM 2 as functions of plain tensors, in the form that OpenVINO compiles.
 
 One class for each box that is replaced. The image's size is fixed, and with it the grid (h, w) = (S/16, S/16); the
-numbers of objects B, prompt tokens N, memories n and pointer tokens P are free. All numbers are float32.
+numbers of memories and of pointer tokens are free. One image and one object at a time, all numbers float32.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from sam2nb.model.sam2 import EMBEDDING_STRIDE, SAM2
-from sam2nb.structures import MASK_STRIDE
 
 FREE = -1
 Shape = tuple[int, ...]
@@ -33,14 +32,9 @@ class Graph(nn.Module):
         raise NotImplementedError
 
     def example(self) -> list[Tensor]:
-        """Inputs to trace the box with: 2 in place of what is free, times the grid for memories."""
-        grid = self.side * self.side
-        maps = len(self.shapes())
-        free = [2 * grid if self.name == MemoryAttentionGraph.name and index in (2, 3) else 2 for index in range(maps)]
-        return [
-            torch.randn(*(count if size == FREE else size for size in shape))
-            for count, shape in zip(free, self.shapes(), strict=True)
-        ]
+        """Inputs to trace the box with: two memories, or two times as many pointer tokens as cells of the grid."""
+        tokens = 2 * self.side**2
+        return [torch.randn(*(tokens if size == FREE else size for size in shape)) for shape in self.shapes()]
 
 
 class ImageEncoderGraph(Graph):
@@ -54,30 +48,6 @@ class ImageEncoderGraph(Graph):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         features = self.model.encode_image(pixels)
         return (features.embedding, *features.high_res)
-
-
-class MaskDecoderGraph(Graph):
-    """`MaskDecoder.forward` for one image: -> logits (B, 4, 4h, 4w), iou (B, 4), tokens (B, 4, 256), score (B, 1)"""
-
-    name = "mask decoder"
-
-    def shapes(self) -> list[Shape]:
-        width, fine = self.model.hidden_dim, EMBEDDING_STRIDE // MASK_STRIDE * self.side
-        return [
-            (FREE, width, self.side, self.side),  # image
-            (1, width, self.side, self.side),  # position
-            (FREE, FREE, width),  # sparse
-            (FREE, width, self.side, self.side),  # dense
-            (1, width // 8, fine, fine),
-            (1, width // 4, fine // 2, fine // 2),
-        ]
-
-    def forward(
-        self, image: Tensor, position: Tensor, sparse: Tensor, dense: Tensor, stride4: Tensor, stride8: Tensor
-    ) -> tuple[Tensor, ...]:
-        image = image.expand(sparse.shape[0], -1, -1, -1)
-        found = self.model.sam_mask_decoder(image, position, sparse, dense, (stride4, stride8))
-        return found.logits, found.iou, found.tokens, found.object_score
 
 
 class MemoryAttentionGraph(Graph):

@@ -1,8 +1,9 @@
 """Contestants by name or folder, and the report of a process that ends."""
 
+import psutil
 import pytest
 
-from sam2nb.evaluation.benchmarks.process import OWN_ROOT, Entry, Worker, entries
+from sam2nb.evaluation.benchmarks.process import OWN_ROOT, WAYS, Entry, Worker, entries, neighbours
 
 
 def checkout(folder):
@@ -43,3 +44,18 @@ def test_a_checkout_that_cannot_be_imported_is_a_problem_and_not_an_error(tmp_pa
     finally:
         worker.close()
     assert "half a checkout" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_another_way_to_compute_is_a_contestant(way):
+    entry = entries([way])[1]
+    assert entry.label == f"sam2nb {way}" and entry.kind == "sam2nb" and entry.changes == WAYS[way]
+
+
+def test_neighbours_are_busy_and_end():
+    before = set(psutil.Process().children())
+    with neighbours(2):
+        started = set(psutil.Process().children()) - before
+        assert len(started) == 2 and all(process.is_running() for process in started)
+    psutil.wait_procs(started, timeout=10)
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in started)
