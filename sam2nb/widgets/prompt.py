@@ -12,6 +12,7 @@ answers them. The browser asks for one preview at a time, the newest, so that a 
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,14 +67,15 @@ class PromptWidget(anywidget.AnyWidget):
 
     # synchronised with the browser: the image, the prompts as the browser keeps them, and the answers
     picture = traitlets.Bytes().tag(sync=True)
-    size = traitlets.List(traitlets.Int()).tag(sync=True)
+    size = traitlets.List(traitlets.Int()).tag(sync=True)  # width and height of the image
+    shown = traitlets.List(traitlets.Int()).tag(sync=True)  # and of what is sent of it
     palette = traitlets.List(list(plotting.PALETTE)).tag(sync=True)
     colors = traitlets.Dict(COLORS).tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     note = traitlets.Unicode().tag(sync=True)
     prompts = traitlets.List().tag(sync=True)
     selected = traitlets.Int(FIRST).tag(sync=True)
-    layers = traitlets.Dict().tag(sync=True)  # of each object: {"masks": [PNG, …], "scores": […], "best": index}
+    layers = traitlets.Dict().tag(sync=True)  # of each object: see `_layer`
     status = traitlets.Unicode().tag(sync=True)
     script = traitlets.Unicode().tag(sync=True)
     revision = traitlets.Int(0).tag(sync=True)  # counts answers, so that the browser notices an equal one
@@ -94,11 +96,13 @@ class PromptWidget(anywidget.AnyWidget):
         self._answers: Answers = answers_of(segment, self.image)
         self._is_function = not isinstance(self._answers, PredictorAnswers)
         self._found: dict[tuple[int, tuple], tuple[str, Candidates]] = {}  # by id and size, with the key of the prompts
+        self._keys = itertools.count()  # one for each answer: what the browser decoded before is not decoded again
         height, width = self.image.shape[:2]
         self._shown_hw = shown_size((height, width))
         super().__init__(
             picture=plotting.jpeg_bytes(self.image, SENT_QUALITY, longest=max(self._shown_hw)),
             size=[width, height],
+            shown=list(self._shown_hw[::-1]),
             prompts=[from_state(state).to_state() for state in states],
             selected=states[-1]["id"] if states else FIRST,
             alt=alt,
@@ -233,7 +237,7 @@ class PromptWidget(anywidget.AnyWidget):
                 continue
             key, known = str(prompts.number), self.layers.get(str(prompts.number))
             is_new = known is None or before is None or before[1] is not found
-            layers[key] = _layer(found) if is_new else known
+            layers[key] = {**_layer(found), "key": next(self._keys)} if is_new else known
         numbers = {prompts.number for prompts in objects}
         self._found = {place: found for place, found in self._found.items() if place[0] in numbers}
         status = self._status_line() if problem is None else first_line(problem)

@@ -1,299 +1,332 @@
-// The browser side of sam2nb.widgets.prompt.PromptWidget. Python owns the prompts; this file draws them and reports
-// new ones. All coordinates are pixels of the original image, whatever its size on the screen.
+// The browser side of sam2nb.widgets.prompt.PromptWidget. This side owns the prompts and draws; Python answers them.
+// All coordinates are pixels of the original image, whatever its size on the screen.
 
-const INCLUDE = "#0072B2"; // the colours of sam2nb.plotting, here and in the CSS; a test compares them
-const EXCLUDE = "#D55E00";
-const BOX = "#F0E442";
-const DRAG_PIXELS = 5; // on the screen: a shorter movement is a click
-const STEP = 8; // screen pixels per arrow key, five times as far with shift
+import { clamp, decodeImage, download, element, viewHeight } from "./dom.js";
+import { Store } from "./store.js";
+import { View } from "./view.js";
+import { Layers, chosenMask, outlined, tinted } from "./layers.js";
+import { Kernel, Watch } from "./kernel.js";
+import { colorOf, drawScene } from "./paint.js";
+import { listenToPointer } from "./pointer.js";
+import { listenToKeys } from "./keys.js";
+import { makeHelp, makeSide, makeToolbar } from "./panel.js";
 
-function element(tag, attributes = {}, text = "") {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.textContent = text;
-  return node;
-}
+const LEAST_HEIGHT = 160; // CSS pixels of the canvas
+const SMALL_IMAGE = 320; // CSS pixels: a smaller image is shown enlarged to this
+const MOST_ENLARGED = 3;
+const PREVIEW_MOVE = 2; // screen pixels that the mouse moves before another preview
+const DETAIL_AFTER = 250; // milliseconds after the last zoom
 
-// Bytes from Python arrive as a DataView; an <img> needs an object URL.
-function loadImage(view, type, then) {
-  const image = new Image();
-  const url = URL.createObjectURL(new Blob([view], { type }));
-  image.onload = () => {
-    URL.revokeObjectURL(url);
-    then(image);
-  };
-  image.src = url;
+/** What the parts of the widget share: the state of the view, and what can be done. */
+class PromptView {
+  constructor(model, el) {
+    this.model = model;
+    this.store = new Store(model);
+    const [width, height] = model.get("size");
+    this.view = new View(width, height);
+    this.palette = model.get("palette");
+    this.colors = model.get("colors");
+    const shown = model.get("shown");
+    this.layers = new Layers({ width: shown[0], height: shown[1] }, shown[0] / width);
+    Object.assign(this, { tool: "include", brush: 12, opacity: 0.5, outline: true, showsCode: false });
+    this.picture = this.detail = this.preview = this.drag = this.painting = this.cursor = this.mouse = null;
+    this.problem = this.message = "";
+    this.clickedAt = null; // for the measured round trip, in data-answered-ms
+    this.kernel = new Kernel(model, (text) => this.report(text));
+    this.decoder = this.kernel;
+    this.watch = new Watch((text) => this.report(text));
+    this.build(el);
+    this.store.onChange(() => this.promptsChanged());
+  }
+
+  build(el) {
+    // JupyterLab listens to keys before we can; the attribute keeps its shortcuts away
+    this.root = element("div", { class: "sam2nb sam2nb-prompt", "data-lm-suppress-shortcuts": "true" });
+    this.canvas = /** @type {HTMLCanvasElement} */ (
+      element("canvas", { tabindex: "0", role: "application", "aria-label": `${this.model.get("alt")}. Point and click; keys are listed below.` })
+    );
+    this.status = element("div", { class: "sam2nb-status", role: "status", "aria-live": "polite" });
+    this.code = /** @type {HTMLTextAreaElement} */ (element("textarea", { class: "sam2nb-code", readonly: "", rows: "10", "aria-label": "script" }));
+    this.code.hidden = true;
+    const note = element("div", { class: "sam2nb-note" }, this.model.get("note"));
+    note.hidden = !this.model.get("note");
+    this.toolbar = makeToolbar(this);
+    this.side = makeSide(this);
+    const stage = element("div", { class: "sam2nb-stage" });
+    stage.append(this.canvas, this.side.node);
+    this.root.append(this.toolbar.node, note, stage, this.status, this.code, makeHelp());
+    el.append(this.root);
+    listenToPointer(this.canvas, this);
+    listenToKeys(this.canvas, this);
+    this.root.addEventListener("keydown", (event) => event.stopPropagation()); // the notebook has shortcuts
+    this.sizes = new ResizeObserver(() => this.layout());
+    this.sizes.observe(el);
+    window.addEventListener("resize", (this.onResize = () => this.layout()));
+  }
+
+  /** Give the canvas the largest size at which all of the widget fits in the view. */
+  layout() {
+    const wide = this.root.clientWidth >= 720;
+    this.root.classList.toggle("sam2nb-wide", wide);
+    const { width, height } = this.view.image;
+    const room = this.root.clientWidth - (wide ? this.side.node.offsetWidth + 10 : 0);
+    const help = this.root.querySelector("details");
+    const folded = help.open ? help.offsetHeight - help.querySelector("summary").offsetHeight : 0;
+    const others = this.root.offsetHeight - this.canvas.parentElement.offsetHeight - folded - this.code.offsetHeight;
+    const below = wide ? 0 : this.side.node.offsetHeight + 8;
+    const tall = Math.max(LEAST_HEIGHT, viewHeight(this.root) * 0.96 - others - below - 12);
+    const most = Math.max(MOST_ENLARGED, SMALL_IMAGE / Math.max(width, height));
+    const scale = Math.min(room / width, tall / height, most);
+    if (!(scale > 0)) return;
+    const [w, h] = [Math.max(1, Math.floor(width * scale)), Math.max(1, Math.floor(height * scale))];
+    const density = window.devicePixelRatio || 1;
+    this.canvas.style.width = `${w}px`;
+    this.canvas.style.height = `${h}px`;
+    this.side.node.style.maxHeight = wide ? `${Math.max(h, 260)}px` : "";
+    this.canvas.width = Math.round(w * density);
+    this.canvas.height = Math.round(h * density);
+    this.view.resize(w, h);
+    this.drawNow();
+  }
+
+  /** Draw at the next frame. */
+  draw() {
+    this.frame ??= requestAnimationFrame(() => this.drawNow());
+  }
+
+  drawNow() {
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+    const paints = this.tool === "brush" || this.tool === "eraser";
+    const preview = this.preview && this.showsPreview ? this.previewLayer() : null;
+    drawScene(this.canvas.getContext("2d"), {
+      ...this,
+      preview,
+      cursor: document.activeElement === this.canvas || this.canvas.getRootNode().activeElement === this.canvas ? this.cursor : null,
+      brush: paints && this.mouse ? { at: this.mouse, radius: this.brushRadius() } : null,
+    });
+    this.toolbar.update();
+    this.side.update();
+    this.status.textContent = this.problem || this.message || this.model.get("status");
+    this.status.classList.toggle("sam2nb-problem", Boolean(this.problem));
+  }
+
+  /** Whether the preview still says something: before a click, and after it until its answer has come. */
+  get showsPreview() {
+    return this.store.isEmpty || !this.layers.answers.has(this.store.entry.id);
+  }
+
+  previewLayer() {
+    const { answer, choice } = this.preview;
+    const mask = answer.masks[chosenMask(answer, choice)];
+    const color = colorOf(this, this.store.entry);
+    if (this.preview.mask !== mask || this.preview.color !== color) {
+      Object.assign(this.preview, { mask, color, fill: tinted(mask, color), outline: outlined(mask, color) });
+    }
+    return this.preview;
+  }
+
+  /** Ask for the mask under the mouse, unless the object has prompts already. */
+  async askPreview() {
+    const aims = this.tool === "include" && this.mouse && this.store.isEmpty;
+    if (!aims) return;
+    const [x, y] = this.mouse;
+    const near = this.asked && Math.hypot(x - this.asked[0], y - this.asked[1]) * this.view.scale < PREVIEW_MOVE;
+    if (near) return;
+    this.asked = [x, y];
+    const began = performance.now();
+    const answer = await this.decoder.preview(x, y);
+    if (!answer || !this.mouse || !this.store.isEmpty) return;
+    const choice = this.preview ? this.preview.choice : null;
+    this.preview = { answer, choice };
+    this.root.dataset.previewMs = (performance.now() - began).toFixed(1);
+    this.draw();
+  }
+
+  dropPreview() {
+    this.asked = null;
+    if (this.store.isEmpty) this.preview = null;
+  }
+
+  addPoint([x, y], label) {
+    this.clickedAt = performance.now();
+    const isFirst = this.store.isEmpty && label === 1;
+    if (isFirst && this.preview && this.preview.choice !== null) {
+      this.store.change({ points: [[x, y, label].map((v) => Math.round(v * 100) / 100)], choice: this.preview.choice });
+    } else this.store.addPoint(x, y, label);
+  }
+
+  setBox(from, to) {
+    this.clickedAt = performance.now();
+    this.preview = null;
+    this.store.setBox(from, to);
+  }
+
+  accept() {
+    this.preview = this.asked = null;
+    this.store.accept();
+    this.askPreview();
+  }
+
+  /** The masks to choose from, and the choice so far. */
+  currentAnswer() {
+    const { entry } = this.store;
+    if (this.store.isEmpty) return this.preview && { answer: this.preview.answer, choice: this.preview.choice };
+    const answer = this.layers.answers.get(entry.id);
+    return answer ? { answer, choice: entry.choice } : null;
+  }
+
+  /** Choose one of the masks. */
+  choose(index) {
+    const found = this.currentAnswer();
+    if (!found || index >= found.answer.masks.length || found.answer.masks.length < 2) return;
+    if (this.store.isEmpty) this.preview.choice = index;
+    else this.store.change({ choice: index });
+    this.draw();
+  }
+
+  cycle(step) {
+    const found = this.currentAnswer();
+    if (!found) return;
+    const count = found.answer.masks.length;
+    this.choose((chosenMask(found.answer, found.choice) + step + count) % count);
+  }
+
+  /** Whether a closer look is possible: the object has a prompt. */
+  get canLookCloser() {
+    const { entry } = this.store;
+    return entry.look !== null || entry.points.length > 0 || entry.box.length > 0;
+  }
+
+  /** Let the model look at what is shown, by itself; again, at the whole image. */
+  closerLook() {
+    const { entry } = this.store;
+    if (!this.canLookCloser) return;
+    if (entry.look !== null) return this.store.change({ look: null });
+    const [x1, y1, x2, y2] = this.view.region;
+    const part = [Math.floor(x1), Math.floor(y1), Math.ceil(x2), Math.ceil(y2)];
+    const inside = entry.points.filter(([x, y]) => x >= part[0] && y >= part[1] && x < part[2] && y < part[3]);
+    if (!inside.length && !entry.box.length) return this.say("Zoom so that a click of this object is in view, then look closer.");
+    return this.store.change({ look: this.view.zoom > 1 ? part : "closer" });
+  }
+
+  setTool(tool) {
+    this.tool = tool;
+    this.canvas.dataset.tool = tool;
+    this.dropPreview();
+    this.draw();
+  }
+
+  setBrush(size) {
+    this.brush = clamp(size, 2, 80);
+    this.draw();
+  }
+
+  /** Radius of the brush in image pixels; its size on the screen stays. */
+  brushRadius() {
+    return this.brush / this.view.scale;
+  }
+
+  setOpacity(value) {
+    this.opacity = value;
+    this.draw();
+  }
+
+  setOutline(value) {
+    this.outline = value;
+    this.draw();
+  }
+
+  toggleCode() {
+    this.showsCode = !this.showsCode;
+    this.code.hidden = !this.showsCode;
+    this.code.value = this.model.get("script");
+    if (this.showsCode) this.code.select();
+    this.draw();
+  }
+
+  async export(format) {
+    this.say("\u2026");
+    const { content, buffers } = await this.kernel.ask({ kind: "export", format });
+    this.say(content.problem ?? `${content.name} is ready.`);
+    if (!content.problem) download(buffers[0], content.name, content.type);
+  }
+
+  /** A line below the image, until something else happens. */
+  say(text) {
+    this.message = text;
+    this.draw();
+  }
+
+  report(problem) {
+    this.problem = problem;
+    this.draw();
+  }
+
+  promptsChanged() {
+    this.message = "\u2026";
+    this.watch.start();
+    this.draw();
+  }
+
+  /** After a zoom: fetch the pixels of what is shown, where the picture at hand is too coarse. */
+  viewChanged() {
+    this.draw();
+    clearTimeout(this.detailTimer);
+    this.detailTimer = setTimeout(() => this.fetchDetail(), DETAIL_AFTER);
+  }
+
+  async fetchDetail() {
+    const { width } = this.view.image;
+    if (!this.picture || this.picture.width >= width || this.view.zoom <= 1.2) return;
+    const region = this.view.region.map((value, index) => (index < 2 ? Math.floor(value) : Math.ceil(value)));
+    const { content, buffers } = await this.kernel.ask({ kind: "detail", region });
+    if (content.problem) return;
+    this.detail = { region: content.region, picture: await decodeImage(buffers[0], "image/jpeg") };
+    this.draw();
+  }
+
+  async answered() {
+    this.watch.stop();
+    this.message = "";
+    await this.layers.take(this.model.get("layers"));
+    if (!this.store.isEmpty && this.layers.answers.has(this.store.entry.id)) this.preview = null;
+    this.code.value = this.model.get("script");
+    this.drawNow();
+    if (this.clickedAt !== null) this.root.dataset.answeredMs = (performance.now() - this.clickedAt).toFixed(1);
+    this.clickedAt = null;
+    this.root.dataset.revision = String(this.model.get("revision"));
+  }
+
+  async start() {
+    this.picture = await decodeImage(this.model.get("picture"), "image/jpeg");
+    await this.answered();
+    this.layout();
+  }
+
+  close() {
+    this.kernel.close();
+    this.watch.stop();
+    this.sizes.disconnect();
+    window.removeEventListener("resize", this.onResize);
+    clearTimeout(this.detailTimer);
+    cancelAnimationFrame(this.frame);
+  }
 }
 
 function render({ model, el }) {
-  const [width, height] = model.get("size");
-  const root = element("div", { class: "sam2nb-prompt" });
-  const canvas = element("canvas", { tabindex: "0", role: "application", "aria-label": label() });
-  const bar = element("div", { class: "sam2nb-bar", role: "toolbar", "aria-label": "prompts" });
-  const include = element("button", { type: "button", "data-kind": "1", "aria-pressed": "true" }, "+ include");
-  const exclude = element("button", { type: "button", "data-kind": "0", "aria-pressed": "false" }, "\u2212 exclude");
-  const undo = element("button", { type: "button", "data-action": "undo" }, "undo");
-  const clear = element("button", { type: "button", "data-action": "clear" }, "clear");
-  const status = element("span", { class: "sam2nb-status", role: "status", "aria-live": "polite" });
-  const help = element(
-    "p",
-    { class: "sam2nb-help" },
-    "Click includes, shift or right click excludes, drag draws a box. " +
-      "Keys: arrows, Enter include, x exclude, b box corner, u undo, c clear.",
-  );
-  bar.append(include, exclude, undo, clear, status);
-  root.append(canvas, bar, help);
-  el.append(root);
-
-  canvas.width = Math.min(width, 900);
-  canvas.height = Math.round((canvas.width * height) / width);
-  const context = canvas.getContext("2d");
-  const scale = canvas.width / width;
-
-  let kind = 1; // the label of a plain click: that of the pressed button
-  let picture = null;
-  let overlay = null;
-  let start = null; // where the pointer went down
-  let drag = null; // the box being drawn
-  let cursor = null; // the position of the keyboard cursor, null until a key is used
-  let corner = null; // the first corner of a box set by keyboard
-  let order = history(model); // "click" and "box" in the order they were added, for undo
-
-  function label() {
-    return `${model.get("alt")}. Arrow keys move the cursor, Enter includes, x excludes, b sets box corners, u undoes.`;
-  }
-
-  function history(source) {
-    return [...(source.get("corners").length ? ["box"] : []), ...source.get("clicks").map(() => "click")];
-  }
-
-  function draw() {
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    if (picture) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
-    if (overlay) context.drawImage(overlay, 0, 0, canvas.width, canvas.height);
-    const corners = drag ?? (model.get("corners").length ? model.get("corners") : null);
-    if (corners) drawBox(corners);
-    for (const [x, y, include] of model.get("clicks")) drawClick(x * scale, y * scale, include === 1);
-    if (cursor && document.activeElement === canvas) drawCursor(cursor[0] * scale, cursor[1] * scale);
-  }
-
-  function drawBox([x1, y1, x2, y2]) {
-    const frame = [x1 * scale, y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale];
-    for (const [color, line] of [["rgba(0,0,0,0.6)", 5], [BOX, 2.5]]) {
-      context.strokeStyle = color;
-      context.lineWidth = line;
-      context.strokeRect(...frame);
-    }
-  }
-
-  function drawClick(x, y, include) {
-    context.beginPath();
-    context.arc(x, y, 8, 0, 2 * Math.PI);
-    context.fillStyle = include ? INCLUDE : EXCLUDE;
-    context.fill();
-    context.strokeStyle = "white";
-    context.lineWidth = 2;
-    context.stroke();
-    const arms = include ? [[-4, 0, 4, 0], [0, -4, 0, 4]] : [[-3, -3, 3, 3], [-3, 3, 3, -3]];
-    for (const [ax, ay, bx, by] of arms) {
-      context.beginPath();
-      context.moveTo(x + ax, y + ay);
-      context.lineTo(x + bx, y + by);
-      context.stroke();
-    }
-  }
-
-  function drawCursor(x, y) {
-    for (const [color, line] of [["black", 4], ["white", 1.5]]) {
-      context.strokeStyle = color;
-      context.lineWidth = line;
-      context.beginPath();
-      context.moveTo(x - 12, y);
-      context.lineTo(x + 12, y);
-      context.moveTo(x, y - 12);
-      context.lineTo(x, y + 12);
-      context.stroke();
-    }
-  }
-
-  function position(event) {
-    const frame = canvas.getBoundingClientRect();
-    const x = ((event.clientX - frame.left) / frame.width) * width;
-    const y = ((event.clientY - frame.top) / frame.height) * height;
-    return [Math.min(Math.max(x, 0), width - 1), Math.min(Math.max(y, 0), height - 1)];
-  }
-
-  function addClick([x, y], include) {
-    order.push("click");
-    model.set("clicks", [...model.get("clicks"), [x, y, include]]);
-    commit();
-  }
-
-  function setBox([ax, ay], [bx, by]) {
-    if (Math.abs(ax - bx) < 1 || Math.abs(ay - by) < 1) return;
-    order = order.filter((entry) => entry !== "box");
-    order.push("box");
-    model.set("corners", [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)]);
-    commit();
-  }
-
-  function undoLast() {
-    const last = order.pop();
-    if (last === "box") model.set("corners", []);
-    if (last === "click") model.set("clicks", model.get("clicks").slice(0, -1));
-    if (last) commit();
-  }
-
-  function clearAll() {
-    order = [];
-    corner = null;
-    model.set("clicks", []);
-    model.set("corners", []);
-    commit();
-  }
-
-  function commit() {
-    status.textContent = "\u2026";
-    model.save_changes();
-    draw();
-  }
-
-  function press(which) {
-    kind = which;
-    include.setAttribute("aria-pressed", String(which === 1));
-    exclude.setAttribute("aria-pressed", String(which === 0));
-  }
-
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button > 2 || event.button === 1) return;
-    canvas.focus();
-    cursor = null;
-    start = { at: position(event), x: event.clientX, y: event.clientY, exclude: event.button === 2 || event.shiftKey };
-    canvas.setPointerCapture(event.pointerId);
-    event.preventDefault();
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!start || start.exclude) return;
-    const far = Math.hypot(event.clientX - start.x, event.clientY - start.y) > DRAG_PIXELS;
-    drag = far || drag ? [...start.at, ...position(event)] : null;
-    draw();
-  });
-  canvas.addEventListener("pointerup", (event) => {
-    if (!start) return;
-    const from = start;
-    const boxed = drag !== null;
-    start = null;
-    drag = null;
-    if (boxed) setBox(from.at, position(event));
-    else addClick(from.at, from.exclude ? 0 : kind);
-    draw();
-  });
-  canvas.addEventListener("pointercancel", () => {
-    start = null;
-    drag = null;
-    draw();
-  });
-  canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-
-  canvas.addEventListener("keydown", (event) => {
-    const jump = ((event.shiftKey ? 5 : 1) * STEP * width) / canvas.getBoundingClientRect().width;
-    const moves = { ArrowLeft: [-jump, 0], ArrowRight: [jump, 0], ArrowUp: [0, -jump], ArrowDown: [0, jump] };
-    const actions = {
-      Enter: () => addClick(here(), event.shiftKey ? 0 : 1),
-      " ": () => addClick(here(), event.shiftKey ? 0 : 1),
-      x: () => addClick(here(), 0),
-      b: () => boxCorner(here()),
-      u: undoLast,
-      c: clearAll,
-      Backspace: undoLast,
-    };
-    const undoKeys = event.key === "z" && (event.ctrlKey || event.metaKey);
-    if (moves[event.key]) move(moves[event.key]);
-    else if (undoKeys) undoLast();
-    else if (actions[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) actions[event.key]();
-    else return;
-    // the notebook has its own shortcuts on the same keys
-    event.preventDefault();
-    event.stopPropagation();
-  });
-  canvas.addEventListener("focus", draw);
-  canvas.addEventListener("blur", draw);
-
-  function here() {
-    cursor = cursor ?? [width / 2, height / 2];
-    return cursor;
-  }
-
-  function move([dx, dy]) {
-    const [x, y] = here();
-    cursor = [Math.min(Math.max(x + dx, 0), width - 1), Math.min(Math.max(y + dy, 0), height - 1)];
-    drag = corner ? [...corner, ...cursor] : null;
-    draw();
-  }
-
-  function boxCorner(at) {
-    if (!corner) {
-      corner = at;
-      status.textContent = "first corner set, move and press b again";
-      return;
-    }
-    const first = corner;
-    corner = null;
-    drag = null;
-    setBox(first, at);
-    draw();
-  }
-
-  include.addEventListener("click", () => press(1));
-  exclude.addEventListener("click", () => press(0));
-  undo.addEventListener("click", undoLast);
-  clear.addEventListener("click", clearAll);
-
-  function showPicture() {
-    loadImage(model.get("picture"), "image/jpeg", (image) => {
-      picture = image;
-      draw();
-    });
-  }
-
-  let latest = 0; // an overlay that decodes late must not replace a newer one
-  function showOverlay() {
-    const bytes = model.get("overlay");
-    const mine = ++latest;
-    if (!bytes || bytes.byteLength === 0) {
-      overlay = null;
-      draw();
-      return;
-    }
-    loadImage(bytes, "image/png", (image) => {
-      if (mine !== latest) return;
-      overlay = image;
-      draw();
-    });
-  }
-
-  function showStatus() {
-    status.textContent = model.get("status");
-  }
-
-  function promptsChanged() {
-    if (order.length !== history(model).length) order = history(model);
-    draw();
-  }
-
+  const ui = new PromptView(model, el);
   const handlers = {
-    "change:picture": showPicture,
-    "change:overlay": showOverlay,
-    "change:revision": showStatus,
-    "change:clicks": promptsChanged,
-    "change:corners": promptsChanged,
+    "change:revision": () => ui.answered(),
+    "change:prompts": () => ui.draw(),
+    "change:selected": () => ui.draw(),
+    "comm:close": () => ui.report("The kernel is gone. Your prompts stay here: copy them with the button \u201ccode\u201d."),
   };
   for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
-  showPicture();
-  showOverlay();
-  showStatus();
+  ui.start();
   return () => {
     for (const [name, handler] of Object.entries(handlers)) model.off(name, handler);
+    ui.close();
   };
 }
 
