@@ -44,8 +44,8 @@ class Candidates(NamedTuple):
 class Answers(Protocol):
     """Whatever can answer prompts."""
 
-    def candidates(self, prompts: ObjectPrompts, size_hw: tuple[int, int], quick: bool = False) -> Candidates:
-        """Masks of size_hw for the prompts of one object. quick: one look, for a preview."""
+    def candidates(self, prompts: ObjectPrompts, size_hw: tuple[int, int]) -> Candidates:
+        """Masks of size_hw for the prompts of one object."""
 
 
 class MaskFinder:
@@ -106,13 +106,13 @@ class PredictorAnswers:
         """A warning to show with every mask, or an empty text."""
         return "RANDOM WEIGHTS: the masks mean nothing." if _is_untrained(self.predictor.model) else ""
 
-    def candidates(self, prompts: ObjectPrompts, size_hw: tuple[int, int], quick: bool = False) -> Candidates:
+    def candidates(self, prompts: ObjectPrompts, size_hw: tuple[int, int]) -> Candidates:
         """Masks of size_hw; those of the image's size are the ones that `predict` returns.
 
         Raises ValueError if no prompt lies in the part of the image that is looked at.
         """
         if not isinstance(prompts.look, tuple):
-            closer = False if quick else True if prompts.look == CLOSER else None
+            closer = True if prompts.look == CLOSER else None
             return self._predict(self.predictor, prompts, size_hw, (0, 0), closer)
         x0, y0, x1, y1 = prompts.look
         prompts = prompts.seen
@@ -188,7 +188,7 @@ class FunctionAnswers:
         self.segment = segment
         self.image = image
 
-    def candidates(self, prompts: ObjectPrompts, size_hw: tuple[int, int], quick: bool = False) -> Candidates:
+    def candidates(self, prompts: ObjectPrompts, size_hw: tuple[int, int]) -> Candidates:
         """The one mask of the function, resized."""
         points = np.array([p[:2] for p in prompts.points], np.float32).reshape(-1, 2)
         labels = np.array([p[2] for p in prompts.points], np.int32)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from sam2nb import plotting
+from sam2nb.widgets.layers import SENT_QUALITY
 from sam2nb.widgets.still import encode_and_close, with_static_picture
-
-SENT_QUALITY = 88  # of the JPEG that is sent to the browser
 
 
 class BoxPrompt:

@@ -17,14 +17,16 @@ from sam2nb.masks.rle import rle_from_mask
 from sam2nb.predict.everything.records import Record, record_of_mask
 
 LONGEST_SHOWN = 1024  # pixels: the longer side of what is sent to the browser
+LONGEST_PREVIEW = 512  # of the masks under the mouse, which come often
+SENT_QUALITY = 88  # of the JPEG that is sent to the browser
 SPECK = 0.0005  # of the image: smaller islands of a mask are not shown
 EDGE = 3  # pixels over which the edge of a mask fades
 WHITE_BY_OPACITY = bytes(range(256))
 
 
-def shown_size(size_hw: tuple[int, int]) -> tuple[int, int]:
-    """Height and width in which an image and its masks are sent to the browser."""
-    scale = min(1.0, LONGEST_SHOWN / max(size_hw))
+def shown_size(size_hw: tuple[int, int], longest: int = LONGEST_SHOWN) -> tuple[int, int]:
+    """Height and width in which an image or its masks are sent to the browser."""
+    scale = min(1.0, longest / max(size_hw))
     return tuple(max(1, round(side * scale)) for side in size_hw)
 
 

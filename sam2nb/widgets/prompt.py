@@ -32,16 +32,24 @@ from sam2nb.widgets.answers import (  # noqa: F401  (part of them: their home be
     answers_of,
     mask_finder,
 )
-from sam2nb.widgets.box import SENT_QUALITY, BoxPrompt  # noqa: F401  (its home before)
+from sam2nb.widgets.box import BoxPrompt  # noqa: F401  (its home before)
 from sam2nb.widgets.bundle import joined, style
-from sam2nb.widgets.layers import LONGEST_SHOWN, coco_of_masks, cut_out_png, layer_png, shown_size
+from sam2nb.widgets.layers import (
+    LONGEST_PREVIEW,
+    LONGEST_SHOWN,
+    SENT_QUALITY,
+    coco_of_masks,
+    cut_out_png,
+    layer_png,
+    shown_size,
+)
 from sam2nb.widgets.objects import ObjectPrompts, clicks, default_name, from_state, paint
 from sam2nb.widgets.script import script_of
-from sam2nb.widgets.still import encode_and_close, with_static_picture
+from sam2nb.widgets.still import encode_and_close, first_line, with_static_picture
 
 logger = logging.getLogger(__name__)
 
-MODULES = ("dom", "store", "view", "layers", "kernel", "paint", "pointer", "keys", "panel", "prompt_widget")
+MODULES = ("dom", "layout", "store", "view", "layers", "kernel", "paint", "pointer", "keys", "panel", "prompt_widget")
 COLORS = {"include": plotting.INCLUDE_COLOR, "exclude": plotting.EXCLUDE_COLOR, "box": plotting.BOX_COLOR}
 FIRST = 1  # id of the first object
 EMPTY = "Point at an object, and click."
@@ -63,7 +71,7 @@ class PromptWidget(anywidget.AnyWidget):
     """
 
     _esm = joined(*MODULES)
-    _css = style("prompt_widget")
+    _css = style("widgets")
 
     # synchronised with the browser: the image, the prompts as the browser keeps them, and the answers
     picture = traitlets.Bytes().tag(sync=True)
@@ -96,6 +104,7 @@ class PromptWidget(anywidget.AnyWidget):
         self._answers: Answers = answers_of(segment, self.image)
         self._is_function = not isinstance(self._answers, PredictorAnswers)
         self._found: dict[tuple[int, tuple], tuple[str, Candidates]] = {}  # by id and size, with the key of the prompts
+        self._previewed: tuple[str, tuple, Candidates] | None = None  # the newest: a click there is answered already
         self._keys = itertools.count()  # one for each answer: what the browser decoded before is not decoded again
         height, width = self.image.shape[:2]
         self._shown_hw = shown_size((height, width))
@@ -201,7 +210,9 @@ class PromptWidget(anywidget.AnyWidget):
         place = prompts.number, size_hw or self.image.shape[:2]
         if place not in self._found or self._found[place][0] != prompts.key:
             self._found.pop(place, None)
-            self._found[place] = (prompts.key, self._answers.candidates(prompts, place[1]))
+            is_previewed = self._previewed is not None and self._previewed[:2] == (prompts.key, place[1])
+            found = self._previewed[2] if is_previewed else self._answers.candidates(prompts, place[1])
+            self._found[place] = (prompts.key, found)
         return self._found[place][1]
 
     def _is_answered(self, prompts: ObjectPrompts) -> bool:
@@ -290,8 +301,11 @@ class PromptWidget(anywidget.AnyWidget):
 
     def _preview(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         click = from_state({"id": FIRST, "points": [[content["x"], content["y"], 1]]})
-        found = _layer(self._answers.candidates(click, self._shown_hw, quick=True))
-        return {"scores": found["scores"], "best": found["best"]}, found["masks"]
+        size_hw = shown_size(self.image.shape[:2], LONGEST_PREVIEW)
+        found = self._answers.candidates(click, size_hw)
+        self._previewed = click.key, size_hw, found
+        layer = _layer(found)
+        return {"scores": layer["scores"], "best": layer["best"]}, layer["masks"]
 
     def _detail(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         x0, y0, x1, y1 = (int(value) for value in content["region"])
@@ -315,11 +329,6 @@ class PromptWidget(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
         return with_static_picture(bundle, self.static_picture(), f"PromptWidget: {self.status}")
-
-
-def first_line(problem: Exception) -> str:
-    """An exception as one line for the widget."""
-    return f"{type(problem).__name__}: {problem}".split("\n")[0]
 
 
 def _layer(found: Candidates) -> dict[str, Any]:

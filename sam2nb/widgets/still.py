@@ -1,4 +1,4 @@
-"""A still picture and a line of text beside every widget, for viewers that cannot run it."""
+"""A still picture and a line of text beside every widget, for viewers that cannot run it; problems in a line."""
 
 from __future__ import annotations
 
@@ -25,3 +25,8 @@ def encode_and_close(figure: Any) -> bytes:
     encoded = plotting.figure_bytes(figure, "jpeg")
     plt.close(figure)
     return encoded
+
+
+def first_line(problem: Exception) -> str:
+    """An exception as one line for a widget."""
+    return f"{type(problem).__name__}: {problem}".split("\n")[0]

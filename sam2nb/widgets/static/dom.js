@@ -79,18 +79,6 @@ export function download(bytes, name, type) {
 }
 
 /**
- * The height that a widget may fill: that of the notebook's view, or of the screen where the view grows with the widget
- * (Colab).
- * @param {HTMLElement} place of the widget
- * @returns {number} CSS pixels
- */
-export function viewHeight(place) {
-  if (window.google && window.google.colab) return Math.max(320, window.screen.availHeight - 320);
-  const panel = place.closest(".jp-WindowedPanel-outer");
-  return Math.min(window.innerHeight, panel && panel.clientHeight > 0 ? panel.clientHeight : Infinity);
-}
-
-/**
  * Clamp a number.
  * @param {number} value
  * @param {number} least

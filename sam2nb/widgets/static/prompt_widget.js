@@ -1,8 +1,9 @@
 // The browser side of sam2nb.widgets.prompt.PromptWidget. This side owns the prompts and draws; Python answers them.
 // All coordinates are pixels of the original image, whatever its size on the screen.
 
-import { clamp, decodeImage, download, element, viewHeight } from "./dom.js";
-import { Store } from "./store.js";
+import { clamp, decodeImage, download, element } from "./dom.js";
+import { fitCanvas, onResize } from "./layout.js";
+import { Store, rounded } from "./store.js";
 import { View } from "./view.js";
 import { Layers, chosenMask, outlined, tinted } from "./layers.js";
 import { Kernel, Watch } from "./kernel.js";
@@ -11,9 +12,6 @@ import { listenToPointer } from "./pointer.js";
 import { listenToKeys } from "./keys.js";
 import { makeHelp, makeSide, makeToolbar } from "./panel.js";
 
-const LEAST_HEIGHT = 160; // CSS pixels of the canvas
-const SMALL_IMAGE = 320; // CSS pixels: a smaller image is shown enlarged to this
-const MOST_ENLARGED = 3;
 const PREVIEW_MOVE = 2; // screen pixels that the mouse moves before another preview
 const DETAIL_AFTER = 250; // milliseconds after the last zoom
 
@@ -59,33 +57,15 @@ class PromptView {
     listenToPointer(this.canvas, this);
     listenToKeys(this.canvas, this);
     this.root.addEventListener("keydown", (event) => event.stopPropagation()); // the notebook has shortcuts
-    this.sizes = new ResizeObserver(() => this.layout());
-    this.sizes.observe(el);
-    window.addEventListener("resize", (this.onResize = () => this.layout()));
+    this.stopResizing = onResize(el, () => this.layout());
   }
 
   /** Give the canvas the largest size at which all of the widget fits in the view. */
   layout() {
-    const wide = this.root.clientWidth >= 720;
-    this.root.classList.toggle("sam2nb-wide", wide);
-    const { width, height } = this.view.image;
-    const room = this.root.clientWidth - (wide ? this.side.node.offsetWidth + 10 : 0);
-    const help = this.root.querySelector("details");
-    const folded = help.open ? help.offsetHeight - help.querySelector("summary").offsetHeight : 0;
-    const others = this.root.offsetHeight - this.canvas.parentElement.offsetHeight - folded - this.code.offsetHeight;
-    const below = wide ? 0 : this.side.node.offsetHeight + 8;
-    const tall = Math.max(LEAST_HEIGHT, viewHeight(this.root) * 0.96 - others - below - 12);
-    const most = Math.max(MOST_ENLARGED, SMALL_IMAGE / Math.max(width, height));
-    const scale = Math.min(room / width, tall / height, most);
-    if (!(scale > 0)) return;
-    const [w, h] = [Math.max(1, Math.floor(width * scale)), Math.max(1, Math.floor(height * scale))];
-    const density = window.devicePixelRatio || 1;
-    this.canvas.style.width = `${w}px`;
-    this.canvas.style.height = `${h}px`;
-    this.side.node.style.maxHeight = wide ? `${Math.max(h, 260)}px` : "";
-    this.canvas.width = Math.round(w * density);
-    this.canvas.height = Math.round(h * density);
-    this.view.resize(w, h);
+    const unfolded = [this.code, ...this.root.querySelectorAll("details[open] > dl")];
+    const size = fitCanvas({ root: this.root, canvas: this.canvas, side: this.side.node, unfolded }, this.view.image);
+    if (!size) return;
+    this.view.resize(...size);
     this.drawNow();
   }
 
@@ -130,7 +110,7 @@ class PromptView {
   async askPreview() {
     const aims = this.tool === "include" && this.mouse && this.store.isEmpty;
     if (!aims) return;
-    const [x, y] = this.mouse;
+    const [x, y] = this.mouse.map(rounded); // as a click there is kept, so that Python can tell that it is the same
     const near = this.asked && Math.hypot(x - this.asked[0], y - this.asked[1]) * this.view.scale < PREVIEW_MOVE;
     if (near) return;
     this.asked = [x, y];
@@ -152,7 +132,7 @@ class PromptView {
     this.clickedAt = performance.now();
     const isFirst = this.store.isEmpty && label === 1;
     if (isFirst && this.preview && this.preview.choice !== null) {
-      this.store.change({ points: [[x, y, label].map((v) => Math.round(v * 100) / 100)], choice: this.preview.choice });
+      this.store.change({ points: [[rounded(x), rounded(y), label]], choice: this.preview.choice });
     } else this.store.addPoint(x, y, label);
   }
 
@@ -307,8 +287,7 @@ class PromptView {
   close() {
     this.kernel.close();
     this.watch.stop();
-    this.sizes.disconnect();
-    window.removeEventListener("resize", this.onResize);
+    this.stopResizing();
     clearTimeout(this.detailTimer);
     cancelAnimationFrame(this.frame);
   }

@@ -1,0 +1,62 @@
+// The size of a canvas: as large as it can be while all of the widget fits in the view.
+
+const LEAST_HEIGHT = 160; // CSS pixels of the canvas
+const LEAST_SIDE = 260; // CSS pixels: height of the controls beside it
+const WIDE = 720; // CSS pixels from which on the controls are beside the canvas
+const SMALL_IMAGE = 320; // CSS pixels: a smaller image is shown enlarged to this
+const MOST_ENLARGED = 3;
+const MARGIN = 12;
+
+/**
+ * The height that a widget may fill: that of the notebook's view, or of the screen where the view grows with the widget
+ * (Colab).
+ * @param {HTMLElement} place of the widget
+ * @returns {number} CSS pixels
+ */
+export function viewHeight(place) {
+  if (window.google && window.google.colab) return Math.max(320, window.screen.availHeight - 320);
+  const panel = place.closest(".jp-WindowedPanel-outer");
+  return Math.min(window.innerHeight, panel && panel.clientHeight > 0 ? panel.clientHeight : Infinity);
+}
+
+/**
+ * Give a canvas its size.
+ * @param {{root: HTMLElement, canvas: HTMLCanvasElement, side: HTMLElement, unfolded: HTMLElement[]}} parts root holds
+ *   all of the widget, and the stage, which holds the canvas and the controls beside or below it; what a person unfolded
+ *   may be out of view
+ * @param {{width: number, height: number}} image
+ * @returns {[number, number] | null} width and height in CSS pixels, null while the widget is not shown
+ */
+export function fitCanvas({ root, canvas, side, unfolded }, image) {
+  const isWide = root.clientWidth >= WIDE;
+  root.classList.toggle("sam2nb-wide", isWide);
+  const room = root.clientWidth - (isWide ? side.offsetWidth + 10 : 0);
+  const extra = unfolded.reduce((sum, node) => sum + node.offsetHeight, 0);
+  const others = root.offsetHeight - canvas.parentElement.offsetHeight - extra;
+  const below = isWide ? 0 : side.offsetHeight + 8;
+  const tall = Math.max(LEAST_HEIGHT, viewHeight(root) - others - below - 3 * MARGIN);
+  const most = Math.max(MOST_ENLARGED, SMALL_IMAGE / Math.max(image.width, image.height));
+  const scale = Math.min(room / image.width, tall / image.height, most);
+  if (!(scale > 0)) return null;
+  const [width, height] = [image.width, image.height].map((length) => Math.max(1, Math.floor(length * scale)));
+  const density = window.devicePixelRatio || 1;
+  Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+  side.style.maxHeight = isWide ? `${Math.max(height, LEAST_SIDE)}px` : "";
+  canvas.width = Math.round(width * density);
+  canvas.height = Math.round(height * density);
+  return [width, height];
+}
+
+/**
+ * Call `act` whenever the place of a widget changes its size.
+ * @returns {() => void} stops it
+ */
+export function onResize(place, act) {
+  const observer = new ResizeObserver(act);
+  observer.observe(place);
+  window.addEventListener("resize", act);
+  return () => {
+    observer.disconnect();
+    window.removeEventListener("resize", act);
+  };
+}
