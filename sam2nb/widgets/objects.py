@@ -84,7 +84,9 @@ class ObjectPrompts:
             "box": [] if self.box is None else list(self.box),
             "choice": self.choice,
             "look": self.look if self.look is None or isinstance(self.look, str) else list(self.look),
-            "strokes": [{"adds": s.adds, "radius": s.radius, "path": [list(at) for at in s.path]} for s in self.strokes],
+            "strokes": [
+                {"adds": s.adds, "radius": s.radius, "path": [list(at) for at in s.path]} for s in self.strokes
+            ],
         }
 
 

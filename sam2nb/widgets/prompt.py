@@ -23,8 +23,8 @@ import numpy as np
 import traitlets
 
 from sam2nb import plotting
+from sam2nb.widgets.answered import AnsweredObjects
 from sam2nb.widgets.answers import (  # noqa: F401  (part of them: their home before)
-    Answers,
     Candidates,
     Prediction,
     PredictorAnswers,
@@ -35,21 +35,20 @@ from sam2nb.widgets.answers import (  # noqa: F401  (part of them: their home be
 from sam2nb.widgets.box import BoxPrompt  # noqa: F401  (its home before)
 from sam2nb.widgets.bundle import joined, style
 from sam2nb.widgets.layers import (
-    LONGEST_PREVIEW,
     LONGEST_SHOWN,
     SENT_QUALITY,
     coco_of_masks,
     cut_out_png,
     layer_png,
-    shown_size,
 )
-from sam2nb.widgets.objects import ObjectPrompts, clicks, default_name, from_state, paint
+from sam2nb.widgets.objects import ObjectPrompts, clicks, default_name, from_state
 from sam2nb.widgets.script import script_of
 from sam2nb.widgets.still import encode_and_close, first_line, with_static_picture
 
 logger = logging.getLogger(__name__)
 
-MODULES = ("dom", "layout", "store", "view", "layers", "kernel", "paint", "pointer", "keys", "panel", "prompt_widget")
+MODULES = ("dom", "layout", "store", "view", "layers", "kernel", "paint", "pointer", "keys", "panel", "prompt_view")
+MODULES += ("prompt_widget",)
 COLORS = {"include": plotting.INCLUDE_COLOR, "exclude": plotting.EXCLUDE_COLOR, "box": plotting.BOX_COLOR}
 FIRST = 1  # id of the first object
 EMPTY = "Point at an object, and click."
@@ -101,21 +100,21 @@ class PromptWidget(anywidget.AnyWidget):
         self.image = plotting.as_rgb(image)
         first = {"points": clicks(points, labels), "box": [] if box is None else np.asarray(box).reshape(4).tolist()}
         states = [{"id": FIRST + row, **state} for row, state in enumerate([first] if objects is None else objects)]
-        self._answers: Answers = answers_of(segment, self.image)
-        self._is_function = not isinstance(self._answers, PredictorAnswers)
-        self._found: dict[tuple[int, tuple], tuple[str, Candidates]] = {}  # by id and size, with the key of the prompts
-        self._previewed: tuple[str, tuple, Candidates] | None = None  # the newest: a click there is answered already
+        answers = answers_of(segment, self.image)
+        self._is_function = not isinstance(answers, PredictorAnswers)
+        self._answered = AnsweredObjects(answers, self.image.shape[:2])
+        self._sent: dict[str, Candidates] = {}  # the masks that the layers show
         self._keys = itertools.count()  # one for each answer: what the browser decoded before is not decoded again
         height, width = self.image.shape[:2]
-        self._shown_hw = shown_size((height, width))
+        shown_hw = self._answered.shown_hw
         super().__init__(
-            picture=plotting.jpeg_bytes(self.image, SENT_QUALITY, longest=max(self._shown_hw)),
+            picture=plotting.jpeg_bytes(self.image, SENT_QUALITY, longest=max(shown_hw)),
             size=[width, height],
-            shown=list(self._shown_hw[::-1]),
+            shown=list(shown_hw[::-1]),
             prompts=[from_state(state).to_state() for state in states],
             selected=states[-1]["id"] if states else FIRST,
             alt=alt,
-            note=plotting.get_caption() or self._answers.note,
+            note=plotting.get_caption() or answers.note,
         )
         self._update()
         self.observe(self._update_or_show_error, names=["prompts", "selected"])
@@ -129,7 +128,7 @@ class PromptWidget(anywidget.AnyWidget):
     @property
     def masks(self) -> np.ndarray:
         """The masks of all objects: (N, H, W) bool."""
-        found = [self._mask(prompts) for prompts in self.objects]
+        found = [self._answered.mask(prompts) for prompts in self.objects]
         return np.stack(found) if found else np.zeros((0, *self.image.shape[:2]), bool)
 
     @property
@@ -156,17 +155,17 @@ class PromptWidget(anywidget.AnyWidget):
     def mask(self) -> np.ndarray | None:
         """The mask of the selected object, (H, W) bool, or None while it has no prompts or the model failed."""
         current = self._current
-        return self._mask(current) if self._is_answered(current) and not current.is_empty else None
+        return self._answered.mask(current) if self._answered.is_answered(current) and not current.is_empty else None
 
     @property
     def score(self) -> float | None:
         """The model's own estimate of the IoU of `mask`."""
-        return self._score(self._current)
+        return self._answered.score(self._current)
 
     def code(self, image: str = "image", predictor: str = "predictor") -> str:
         """The script that leaves these masks in `masks`. image, predictor: how these are called in your program."""
         objects = self.objects
-        chosen = [self._candidates(p, self._shown_hw).chosen(p.choice) if p.asks else 0 for p in objects]
+        chosen = [self._answered.choice(prompts) for prompts in objects]
         return script_of(objects, chosen, image, predictor, self._is_function)
 
     def save_png(self, path: str | Path) -> Path:
@@ -181,13 +180,13 @@ class PromptWidget(anywidget.AnyWidget):
 
     def static_picture(self) -> bytes:
         """The image with all prompts and masks as a JPEG file, shown where widgets cannot run."""
-        objects = [prompts for prompts in self.objects if self._is_answered(prompts)]
+        objects = [prompts for prompts in self.objects if self._answered.is_answered(prompts)]
         points = [point for prompts in objects for point in prompts.points]
-        scores = [self._score(prompts) for prompts in objects]
+        scores = [self._answered.score(prompts) for prompts in objects]
         boxes = [prompts.box for prompts in objects if prompts.box is not None]
         ax = plotting.show_masks(
             self.image,
-            [self._mask(prompts) for prompts in objects],
+            [self._answered.mask(prompts) for prompts in objects],
             scores=None if not objects or None in scores else scores,
             points=[point[:2] for point in points] or None,
             labels=[point[2] for point in points] if points else None,
@@ -205,32 +204,6 @@ class PromptWidget(anywidget.AnyWidget):
             return selected
         return self.objects[-1] if self.objects else selected or ObjectPrompts(FIRST, default_name(FIRST), 0)
 
-    def _candidates(self, prompts: ObjectPrompts, size_hw: tuple[int, int] | None = None) -> Candidates:
-        """The masks for one object in a size, by default the image's, predicted now or before."""
-        place = prompts.number, size_hw or self.image.shape[:2]
-        if place not in self._found or self._found[place][0] != prompts.key:
-            self._found.pop(place, None)
-            is_previewed = self._previewed is not None and self._previewed[:2] == (prompts.key, place[1])
-            found = self._previewed[2] if is_previewed else self._answers.candidates(prompts, place[1])
-            self._found[place] = (prompts.key, found)
-        return self._found[place][1]
-
-    def _is_answered(self, prompts: ObjectPrompts) -> bool:
-        return (prompts.number, self._shown_hw) in self._found or not prompts.asks
-
-    def _mask(self, prompts: ObjectPrompts) -> np.ndarray:
-        mask = np.zeros(self.image.shape[:2], bool)
-        if prompts.asks:
-            found = self._candidates(prompts)
-            mask = found.masks[found.chosen(prompts.choice)]
-        return paint(mask, prompts.strokes) if prompts.strokes else mask
-
-    def _score(self, prompts: ObjectPrompts) -> float | None:
-        if not prompts.asks or not self._is_answered(prompts):
-            return None
-        found = self._candidates(prompts, self._shown_hw)
-        return found.scores[found.chosen(prompts.choice)]
-
     def _update(self) -> None:
         """Answer the objects whose prompts changed, and send their masks to the browser."""
         objects = self.objects
@@ -238,19 +211,18 @@ class PromptWidget(anywidget.AnyWidget):
         for prompts in objects:
             if not prompts.asks:
                 continue
-            before = self._found.get((prompts.number, self._shown_hw))
             try:
-                found = self._candidates(prompts, self._shown_hw)
+                found = self._answered.shown(prompts)
                 if prompts.is_accepted:
-                    self._candidates(prompts)
+                    self._answered.exact(prompts)
             except Exception as error:
                 problem = error
                 continue
-            key, known = str(prompts.number), self.layers.get(str(prompts.number))
-            is_new = known is None or before is None or before[1] is not found
-            layers[key] = {**_layer(found), "key": next(self._keys)} if is_new else known
-        numbers = {prompts.number for prompts in objects}
-        self._found = {place: found for place, found in self._found.items() if place[0] in numbers}
+            key = str(prompts.number)
+            is_known = key in self.layers and self._sent.get(key) is found
+            layers[key] = self.layers[key] if is_known else {**_layer(found), "key": next(self._keys)}
+            self._sent[key] = found
+        self._answered.keep_only({prompts.number for prompts in objects})
         status = self._status_line() if problem is None else first_line(problem)
         self._publish(layers, status)
         if problem is not None:
@@ -280,14 +252,7 @@ class PromptWidget(anywidget.AnyWidget):
         prompts += [f"{painted} stroke{'s' * (painted != 1)}"] if painted else []
         name = f"{current.name}: " if len(self.objects) > 1 else ""
         score = "" if self.score is None else f", score {self.score:.2f}"
-        return f"{name}{' and '.join(prompts)}: {self._share(current):.1%} of the picture{score}"
-
-    def _share(self, prompts: ObjectPrompts) -> float:
-        """The part of the image that the mask of an object covers, as shown."""
-        if prompts.strokes or not prompts.asks:
-            return self._mask(prompts).mean()
-        found = self._candidates(prompts, self._shown_hw)
-        return found.masks[found.chosen(prompts.choice)].mean()
+        return f"{name}{' and '.join(prompts)}: {self._answered.share(current):.1%} of the picture{score}"
 
     def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         """Answer a message of the browser; the answer says which one it belongs to, and is sent in every case."""
@@ -301,10 +266,7 @@ class PromptWidget(anywidget.AnyWidget):
 
     def _preview(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         click = from_state({"id": FIRST, "points": [[content["x"], content["y"], 1]]})
-        size_hw = shown_size(self.image.shape[:2], LONGEST_PREVIEW)
-        found = self._answers.candidates(click, size_hw)
-        self._previewed = click.key, size_hw, found
-        layer = _layer(found)
+        layer = _layer(self._answered.preview(click))
         return {"scores": layer["scores"], "best": layer["best"]}, layer["masks"]
 
     def _detail(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
@@ -318,13 +280,13 @@ class PromptWidget(anywidget.AnyWidget):
         return {"name": "masks_coco.json", "type": "application/json"}, [self._coco()]
 
     def _cut_out(self) -> bytes:
-        visible = [self._mask(prompts) for prompts in self.objects if prompts.is_visible]
+        visible = [self._answered.mask(prompts) for prompts in self.objects if prompts.is_visible]
         return cut_out_png(self.image, np.any(visible, axis=0) if visible else np.zeros(self.image.shape[:2], bool))
 
     def _coco(self) -> bytes:
         objects = self.objects
         names = [None if p.name == default_name(p.number) else p.name for p in objects]
-        return coco_of_masks(self.masks, [self._score(p) for p in objects], names, self.image.shape[:2])
+        return coco_of_masks(self.masks, [self._answered.score(p) for p in objects], names, self.image.shape[:2])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)

@@ -106,7 +106,9 @@ class Notebook:
         self.browser = browser
         browser.get(f"{address}/lab/tree/{name}?reset")
         self.wait("window.jupyterapp && document.querySelectorAll('.jp-Notebook .jp-Cell').length > 0")
-        self.wait("!document.querySelector('.jp-LabShell.jp-mod-loading') && !document.querySelector('#jupyterlab-splash')")
+        self.wait(
+            "!document.querySelector('.jp-LabShell.jp-mod-loading') && !document.querySelector('#jupyterlab-splash')"
+        )
         self.wait("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
         browser.execute_script("jupyterapp.shell.collapseLeft()")
 

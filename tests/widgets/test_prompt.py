@@ -196,7 +196,7 @@ def test_a_preview_is_answered_and_a_click_at_its_place_takes_its_answer(predict
     browser = Browser(widget)
     content, masks = browser.ask(kind="preview", x=70.5, y=40)
     assert content["request"] == "r1" and len(content["scores"]) == len(masks) == 3 and widget.masks.shape[0] == 0
-    widget._answers.candidates = None  # not called again
+    widget._answered.answers.candidates = None  # not called again
     browser.prompt({"points": [[70.5, 40, 1]]})
     assert widget.layers["1"]["masks"] == masks
 

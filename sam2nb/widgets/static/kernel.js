@@ -4,16 +4,21 @@
 import { decodeAnswer } from "./layers.js";
 
 const PATIENCE = 4000; // milliseconds without an answer, before the status says so
-export const SILENT = "Python is busy, or its kernel was restarted. Your prompts stay here; after a restart, run the cell again.";
+const SILENT = "Python is busy, or its kernel was restarted. Your prompts stay; after a restart, run the cell again.";
 
 /**
- * Whoever answers previews. A decoder in the browser has the same two members.
- * @typedef {{preview: (x: number, y: number) => Promise<import("./layers.js").Answer | null>, close: () => void}} Decoder
+ * Whoever answers previews. A decoder that runs in the browser has the same two members.
+ * @typedef {Object} Decoder
+ * @property {(x: number, y: number) => Promise<import("./layers.js").Answer | null>} preview
+ * @property {() => void} close
  */
 
 /** @implements {Decoder} */
 export class Kernel {
-  /** @param {any} model of anywidget @param {(text: string) => void} report called with a problem, or "" when it is over */
+  /**
+   * @param {any} model of anywidget
+   * @param {(text: string) => void} report called with a problem, or "" when it is over
+   */
   constructor(model, report) {
     this.model = model;
     this.report = report;

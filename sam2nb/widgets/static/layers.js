@@ -100,7 +100,8 @@ export class Layers {
     this.latest = sent;
     const decode = async ([id, layer]) => {
       const known = this.answers.get(Number(id));
-      return [Number(id), known && known.key === layer.key ? known : { ...(await decodeAnswer(layer)), key: layer.key }];
+      const isKnown = known && known.key === layer.key;
+      return [Number(id), isKnown ? known : { ...(await decodeAnswer(layer)), key: layer.key }];
     };
     const answers = new Map(await Promise.all(Object.entries(sent).map(decode)));
     if (this.latest === sent) this.answers = answers; // else something newer came meanwhile

@@ -21,9 +21,11 @@ export function viewHeight(place) {
 
 /**
  * Give a canvas its size.
- * @param {{root: HTMLElement, canvas: HTMLCanvasElement, side: HTMLElement, unfolded: HTMLElement[]}} parts root holds
- *   all of the widget, and the stage, which holds the canvas and the controls beside or below it; what a person unfolded
- *   may be out of view
+ * @param {Object} parts
+ * @param {HTMLElement} parts.root holds all of the widget, with a stage for the canvas and the controls
+ * @param {HTMLCanvasElement} parts.canvas
+ * @param {HTMLElement} parts.side the controls beside or below it
+ * @param {HTMLElement[]} parts.unfolded what a person unfolded, which may be out of view
  * @param {{width: number, height: number}} image
  * @returns {[number, number] | null} width and height in CSS pixels, null while the widget is not shown
  */

@@ -6,6 +6,7 @@ import { blankCanvas } from "./layers.js";
 import { Kernel } from "./kernel.js";
 import { fillLabels, forRuns, keptMasks, numbersOf, paintLabels } from "./runs.js";
 
+const HINT = "Arrow keys move over the masks, Enter selects one, a all, Escape none.";
 const KEY_STEP = 6; // screen pixels per arrow key, five times as far with shift
 const SLIDERS = [
   ["pred_iou_thresh", "predicted IoU above"],
@@ -57,7 +58,7 @@ class ExplorerView {
       element("canvas", {
         tabindex: "0",
         role: "application",
-        "aria-label": `${this.model.get("alt")}. Arrow keys move over the masks, Enter selects one, a all, Escape none.`,
+        "aria-label": `${this.model.get("alt")}. ${HINT}`,
       })
     );
     this.side = element("div", { class: "sam2nb-side" });
@@ -75,8 +76,10 @@ class ExplorerView {
     const files = element("div", { class: "sam2nb-row" });
     this.all = button("select all", () => this.select(this.kept), { "data-action": "all" });
     this.none = button("none", () => this.select([]), { "data-action": "none" });
-    const png = button("PNG", () => this.export("png"), { "data-action": "png", title: "Cut the selected masks, or all, out of the image" });
-    const coco = button("COCO", () => this.export("coco"), { "data-action": "coco", title: "The selected masks, or all, as a COCO file" });
+    const cut = "Cut the selected masks, or all, out of the image";
+    const png = button("PNG", () => this.export("png"), { "data-action": "png", title: cut });
+    const written = "The selected masks, or all, as a COCO file";
+    const coco = button("COCO", () => this.export("coco"), { "data-action": "coco", title: written });
     files.append(this.all, this.none, png, coco);
     this.side.append(this.count, ...rows, files);
     this.status = element("div", { class: "sam2nb-status", role: "status", "aria-live": "polite" });
@@ -90,8 +93,8 @@ class ExplorerView {
 
   /** A slider whose steps are those of a side: areas differ by orders of magnitude. */
   makeAreaSlider() {
-    let largest = 1;
-    for (let index = 0; index < this.masks.first.length - 1; index += 1) largest = Math.max(largest, numbersOf(this.masks, index).area);
+    const areas = [...this.masks.first.slice(1).keys()].map((index) => numbersOf(this.masks, index).area);
+    const largest = areas.reduce((one, other) => Math.max(one, other), 1);
     const range = { min: 0, max: Math.ceil(Math.sqrt(largest)), step: 1, value: Math.sqrt(this.limits.min_area) };
     const show = (side) => `${(side * side).toLocaleString("en")} px`;
     this.sliders.min_area = slider("area at least", range, (side) => this.limit("min_area", side * side), show);
@@ -183,7 +186,8 @@ class ExplorerView {
     if (this.hovered !== null) context.drawImage(this.light, ...all);
     if (this.cursor && this.canvas.matches(":focus")) this.drawCursor(context);
     const count = this.selected.length;
-    this.count.textContent = `${this.kept.length} of ${this.masks.first.length - 1} masks${count ? `, ${count} selected` : ""}`;
+    const chosen = count ? `, ${count} selected` : "";
+    this.count.textContent = `${this.kept.length} of ${this.masks.first.length - 1} masks${chosen}`;
     this.none.disabled = !count;
     this.status.textContent = this.problem || this.message || this.describe();
   }
@@ -206,7 +210,8 @@ class ExplorerView {
     const { area, iou, stability } = numbersOf(this.masks, this.hovered);
     const share = ((100 * area) / (this.size[0] * this.size[1])).toFixed(1);
     const chosen = this.selected.includes(this.hovered) ? ", selected" : "";
-    return `mask ${this.hovered}${chosen}: ${area.toLocaleString("en")} px (${share}%), predicted IoU ${iou.toFixed(2)}, stability ${stability.toFixed(2)}`;
+    const scores = `predicted IoU ${iou.toFixed(2)}, stability ${stability.toFixed(2)}`;
+    return `mask ${this.hovered}${chosen}: ${area.toLocaleString("en")} px (${share}%), ${scores}`;
   }
 
   listen() {
@@ -253,7 +258,8 @@ class ExplorerView {
 
   layout() {
     const [width, height] = this.size;
-    if (fitCanvas({ root: this.root, canvas: this.canvas, side: this.side, unfolded: [] }, { width, height })) this.draw();
+    const parts = { root: this.root, canvas: this.canvas, side: this.side, unfolded: [] };
+    if (fitCanvas(parts, { width, height })) this.draw();
   }
 
   async start() {

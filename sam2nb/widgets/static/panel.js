@@ -37,7 +37,7 @@ export function makeToolbar(ui) {
   };
   const undo = button("undo", () => ui.store.undo(), { "data-action": "undo" });
   const redo = button("redo", () => ui.store.redo(), { "data-action": "redo" });
-  const clear = button("clear", () => ui.store.clear(), { "data-action": "clear", title: "Remove all prompts of this object" });
+  const clear = button("clear", () => ui.store.clear(), { "data-action": "clear", title: "Remove its prompts" });
   const smaller = button("\u2212", zoom(() => ui.view.zoomOut()), { "aria-label": "zoom out" });
   const fit = button("fit", zoom(() => ui.view.reset()), { title: "Show the whole image" });
   const larger = button("+", zoom(() => ui.view.zoomIn()), { "aria-label": "zoom in" });
@@ -79,15 +79,17 @@ export function makeSide(ui) {
     { passive: false },
   );
   const add = button("+ object", () => ui.store.addObject(), { "data-action": "add" });
-  const accept = button("accept", () => ui.accept(), { "data-action": "accept", title: "Done with this object, next one" });
-  const opacity = slider("opacity", { min: 0, max: 1, step: 0.05, value: ui.opacity }, (value) => ui.setOpacity(value));
+  const accept = button("accept", () => ui.accept(), { "data-action": "accept", title: "Done: on to the next object" });
+  const range = { min: 0, max: 1, step: 0.05, value: ui.opacity };
+  const opacity = slider("opacity", range, (value) => ui.setOpacity(value));
   const outline = element("label", { class: "sam2nb-check" });
   const check = /** @type {HTMLInputElement} */ (element("input", { type: "checkbox" }));
   check.addEventListener("change", () => ui.setOutline(check.checked));
   outline.append(check, element("span", {}, "outlines"));
-  const png = button("PNG", () => ui.export("png"), { "data-action": "png", title: "Download what the visible objects cover" });
-  const coco = button("COCO", () => ui.export("coco"), { "data-action": "coco", title: "Download all masks as a COCO file" });
-  const code = button("code", () => ui.toggleCode(), { "data-action": "code", "aria-expanded": "false", title: "The script that gives these masks" });
+  const file = (text, action, act, title) => button(text, act, { "data-action": action, title });
+  const png = file("PNG", "png", () => ui.export("png"), "Download what the visible objects cover");
+  const coco = file("COCO", "coco", () => ui.export("coco"), "Download all masks as a COCO file");
+  const code = file("code", "code", () => ui.toggleCode(), "The script that gives these masks");
   const row = (...nodes) => {
     const node = element("div", { class: "sam2nb-row" });
     node.append(...nodes);
@@ -129,7 +131,8 @@ function objectRow(entry, ui) {
     "data-key": `pick${id}`,
   });
   pick.style.setProperty("--swatch", colorOf(ui, entry));
-  const field = /** @type {HTMLInputElement} */ (element("input", { type: "text", "aria-label": `name of object ${id}`, "data-key": `name${id}` }));
+  const attributes = { type: "text", "aria-label": `name of object ${id}`, "data-key": `name${id}` };
+  const field = /** @type {HTMLInputElement} */ (element("input", attributes));
   field.value = name;
   field.addEventListener("change", () => ui.store.change({ name: field.value.trim() || `object ${id}` }, id));
   field.addEventListener("pointerdown", () => isSelected || ui.store.select(id));
@@ -137,7 +140,10 @@ function objectRow(entry, ui) {
     "aria-label": `${entry.visible ? "hide" : "show"} ${name}`,
     "data-key": `eye${id}`,
   });
-  const remove = button("\u00d7", () => ui.store.removeObject(id), { "aria-label": `remove ${name}`, "data-key": `remove${id}` });
+  const remove = button("\u00d7", () => ui.store.removeObject(id), {
+    "aria-label": `remove ${name}`,
+    "data-key": `remove${id}`,
+  });
   row.append(pick, field, eye, remove);
   return row;
 }

@@ -19,7 +19,8 @@ function field(masks, index, name) {
 
 /** The numbers of one mask. */
 export function numbersOf(masks, index) {
-  return { area: field(masks, index, "area"), iou: field(masks, index, "iou"), stability: field(masks, index, "stability") };
+  const [area, iou, stability] = ["area", "iou", "stability"].map((name) => field(masks, index, name));
+  return { area, iou, stability };
 }
 
 /**
@@ -98,7 +99,8 @@ export function paintLabels({ width }, labels, pixels, { palette, opacity, selec
   for (let at = 0; at < labels.length; at += 1) {
     const label = labels[at];
     const isEdge = (at % width && labels[at - 1] !== label) || (at >= width && labels[at - width] !== label);
-    const edgeOf = isEdge ? [label, at % width ? labels[at - 1] : label, at >= width ? labels[at - width] : label] : null;
+    const [left, above] = [at % width ? labels[at - 1] : label, at >= width ? labels[at - width] : label];
+    const edgeOf = isEdge ? [label, left, above] : null;
     if (!label && !edgeOf) continue;
     const isSelected = selected.has(label - 1);
     const isWhite = edgeOf !== null && selected.size > 0 && edgeOf.some((one) => selected.has(one - 1));
