@@ -150,7 +150,8 @@ def paint(mask: np.ndarray, strokes: Sequence[Any]) -> np.ndarray:
     """
     painted = mask.astype(np.uint8)
     for adds, radius, path in strokes:
-        points = np.round((np.asarray(path, float).reshape(-1, 1, 2) - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
+        line = path if len(path) > 1 else [*path, *path]  # OpenCV draws no line through a single point
+        points = np.round((np.asarray(line, float).reshape(-1, 1, 2) - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
         color, width = int(adds), max(1, round(2 * radius))
         cv2.polylines(painted, [points], False, color, width, cv2.LINE_8, SUBPIXEL_BITS)
     return painted.astype(bool)

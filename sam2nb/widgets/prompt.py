@@ -99,7 +99,7 @@ class PromptWidget(anywidget.AnyWidget):
     ) -> None:
         self.image = plotting.as_rgb(image)
         first = {"points": clicks(points, labels), "box": [] if box is None else np.asarray(box).reshape(4).tolist()}
-        states = [{"id": FIRST + row, **state} for row, state in enumerate([first] if objects is None else objects)]
+        states = _full_states([first] if objects is None else objects)
         answers = answers_of(segment, self.image)
         self._is_function = not isinstance(answers, PredictorAnswers)
         self._answered = AnsweredObjects(answers, self.image.shape[:2])
@@ -111,8 +111,8 @@ class PromptWidget(anywidget.AnyWidget):
             picture=plotting.jpeg_bytes(self.image, SENT_QUALITY, longest=max(shown_hw)),
             size=[width, height],
             shown=list(shown_hw[::-1]),
-            prompts=[from_state(state).to_state() for state in states],
-            selected=states[-1]["id"] if states else FIRST,
+            prompts=states,
+            selected=states[-1]["id"],
             alt=alt,
             note=plotting.get_caption() or answers.note,
         )
@@ -124,6 +124,13 @@ class PromptWidget(anywidget.AnyWidget):
     def objects(self) -> list[ObjectPrompts]:
         """The objects that have a prompt or a stroke, in the order of the list beside the image."""
         return [prompts for prompts in map(from_state, self.prompts) if not prompts.is_empty]
+
+    @objects.setter
+    def objects(self, states: Sequence[dict[str, Any]]) -> None:
+        """Replace all objects by dicts as the constructor takes them; the last one is selected."""
+        prompts = _full_states(states)
+        with self.hold_trait_notifications():
+            self.prompts, self.selected = prompts, prompts[-1]["id"]
 
     @property
     def masks(self) -> np.ndarray:
@@ -291,6 +298,11 @@ class PromptWidget(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
         return with_static_picture(bundle, self.static_picture(), f"PromptWidget: {self.status}")
+
+
+def _full_states(states: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Objects as the browser keeps them, numbered; at least an empty one."""
+    return [from_state({"id": FIRST + row, **state}).to_state() for row, state in enumerate(states or [{}])]
 
 
 def _layer(found: Candidates) -> dict[str, Any]:

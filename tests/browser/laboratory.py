@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,9 +18,11 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "screenshots"
+AXE_FOLDER = ROOT / "build" / "axe"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-PATIENCE = 120  # seconds: a kernel imports torch, on a machine that may be busy
+PATIENCE = 20
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 
 
@@ -151,3 +154,35 @@ class Notebook:
         printed = self.script(f"return {output}")
         assert marker in printed, printed
         return printed.split(marker)[0].strip()
+
+
+def axe_faults(browser, selector: str) -> list[str]:
+    """The serious faults that axe-core finds in a part of the page, one line each.
+
+    The script is fetched once, by npm, into build/; the check is skipped where it cannot be had.
+    """
+    browser.execute_script(_axe_script())
+    return browser.execute_async_script(
+        "const done = arguments[1]; axe.run(arguments[0]).then((found) => done(found.violations"
+        ".filter((v) => ['serious', 'critical'].includes(v.impact))"
+        ".map((v) => `${v.id}: ${v.help}: ${v.nodes[0].html.slice(0, 200)} ${v.nodes[0].failureSummary}`)))",
+        selector,
+    )
+
+
+def _axe_script() -> str:
+    script = AXE_FOLDER / "package" / "axe.min.js"
+    if not script.is_file():
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip("npm is not installed, which fetches axe-core")
+        AXE_FOLDER.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [npm, "pack", "axe-core@4"], cwd=AXE_FOLDER, capture_output=True, text=True, timeout=PATIENCE
+        )
+        if done.returncode:
+            pytest.skip(f"axe-core cannot be fetched: {done.stderr[-300:]}")
+        with tarfile.open(AXE_FOLDER / done.stdout.strip().splitlines()[-1]) as archive:
+            script.parent.mkdir(exist_ok=True)
+            script.write_bytes(archive.extractfile("package/axe.min.js").read())
+    return script.read_text(encoding="utf-8")

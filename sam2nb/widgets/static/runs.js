@@ -10,17 +10,17 @@
  * @property {Float64Array} numbers (N, 7): area, predicted IoU, stability, x, y, width and height of the box
  */
 
-export const FIELDS = 7;
-
-/** A field of the numbers of a mask. */
-function field(masks, index, name) {
-  return masks.numbers[index * FIELDS + ["area", "iou", "stability", "x", "y", "width", "height"].indexOf(name)];
-}
+const WHITE = [255, 255, 255];
+const FIELDS = 7;
+const AREA = 0;
+const IOU = 1;
+const STABILITY = 2;
+const BOX = 3;
 
 /** The numbers of one mask. */
-export function numbersOf(masks, index) {
-  const [area, iou, stability] = ["area", "iou", "stability"].map((name) => field(masks, index, name));
-  return { area, iou, stability };
+export function numbersOf({ numbers }, index) {
+  const at = index * FIELDS;
+  return { area: numbers[at + AREA], iou: numbers[at + IOU], stability: numbers[at + STABILITY] };
 }
 
 /**
@@ -36,7 +36,7 @@ export function keptMasks(masks, limits) {
     const sure = iou > limits.pred_iou_thresh || limits.pred_iou_thresh <= 0;
     if (sure && stability >= limits.stability_score_thresh && area >= limits.min_area) passing.push(index);
   }
-  const score = (index) => Math.fround(field(masks, index, "iou"));
+  const score = (index) => Math.fround(masks.numbers[index * FIELDS + IOU]);
   passing.sort((one, other) => score(other) - score(one)); // stable: equal scores keep their order
   return distinctBoxes(masks, passing, limits.box_nms_thresh);
 }
@@ -46,8 +46,7 @@ function distinctBoxes(masks, order, limit) {
   if (limit >= 1) return order;
   const edges = new Float64Array(order.length * 5);
   order.forEach((index, row) => {
-    const [x, y] = [field(masks, index, "x"), field(masks, index, "y")];
-    const [width, height] = [field(masks, index, "width"), field(masks, index, "height")];
+    const [x, y, width, height] = masks.numbers.subarray(index * FIELDS + BOX, (index + 1) * FIELDS);
     edges.set([x, y, x + width, y + height, width * height], row * 5);
   });
   const dropped = new Uint8Array(order.length);
@@ -74,7 +73,8 @@ function distinctBoxes(masks, order, limit) {
  */
 export function fillLabels(masks, kept, labels) {
   labels.fill(0);
-  const largestFirst = [...kept].sort((one, other) => field(masks, other, "area") - field(masks, one, "area"));
+  const area = (index) => masks.numbers[index * FIELDS + AREA];
+  const largestFirst = [...kept].sort((one, other) => area(other) - area(one));
   for (const index of largestFirst) forRuns(masks, index, (start, end) => labels.fill(index + 1, start, end));
 }
 
@@ -96,20 +96,20 @@ export function paintLabels({ width }, labels, pixels, { palette, opacity, selec
   pixels.fill(0);
   const plain = Math.round(opacity * 255);
   const strong = Math.round(Math.min(1, opacity + 0.3) * 255);
+  const isSelected = (label) => label > 0 && selected.has(label - 1);
   for (let at = 0; at < labels.length; at += 1) {
     const label = labels[at];
-    const isEdge = (at % width && labels[at - 1] !== label) || (at >= width && labels[at - width] !== label);
-    const [left, above] = [at % width ? labels[at - 1] : label, at >= width ? labels[at - width] : label];
-    const edgeOf = isEdge ? [label, left, above] : null;
-    if (!label && !edgeOf) continue;
-    const isSelected = selected.has(label - 1);
-    const isWhite = edgeOf !== null && selected.size > 0 && edgeOf.some((one) => selected.has(one - 1));
+    const left = at % width ? labels[at - 1] : label;
+    const above = at >= width ? labels[at - width] : label;
+    if (!label && !left && !above) continue;
+    const isEdge = left !== label || above !== label;
+    const isWhite = isEdge && selected.size > 0 && (isSelected(label) || isSelected(left) || isSelected(above));
     if (!label && !isWhite) continue;
-    const [red, green, blue] = isWhite ? [255, 255, 255] : palette[(label - 1) % palette.length];
+    const color = isWhite ? WHITE : palette[(label - 1) % palette.length];
     const offset = at * 4;
-    pixels[offset] = red;
-    pixels[offset + 1] = green;
-    pixels[offset + 2] = blue;
-    pixels[offset + 3] = edgeOf ? 255 : isSelected ? strong : plain;
+    pixels[offset] = color[0];
+    pixels[offset + 1] = color[1];
+    pixels[offset + 2] = color[2];
+    pixels[offset + 3] = isEdge ? 255 : selected.size > 0 && isSelected(label) ? strong : plain;
   }
 }
