@@ -43,7 +43,7 @@ from sam2nb.widgets.layers import (
 )
 from sam2nb.widgets.objects import ObjectPrompts, clicks, default_name, from_state
 from sam2nb.widgets.script import script_of
-from sam2nb.widgets.still import encode_and_close, first_line, with_static_picture
+from sam2nb.widgets.still import first_line, picture_of_objects, with_static_picture
 
 logger = logging.getLogger(__name__)
 
@@ -188,19 +188,8 @@ class PromptWidget(anywidget.AnyWidget):
     def static_picture(self) -> bytes:
         """The image with all prompts and masks as a JPEG file, shown where widgets cannot run."""
         objects = [prompts for prompts in self.objects if self._answered.is_answered(prompts)]
-        points = [point for prompts in objects for point in prompts.points]
-        scores = [self._answered.score(prompts) for prompts in objects]
-        boxes = [prompts.box for prompts in objects if prompts.box is not None]
-        ax = plotting.show_masks(
-            self.image,
-            [self._answered.mask(prompts) for prompts in objects],
-            scores=None if not objects or None in scores else scores,
-            points=[point[:2] for point in points] or None,
-            labels=[point[2] for point in points] if points else None,
-            boxes=np.array(boxes, np.float32) if boxes else None,
-            colors=[prompts.color for prompts in objects] if objects else None,
-        )
-        return encode_and_close(ax.figure)
+        masks = [self._answered.mask(prompts) for prompts in objects]
+        return picture_of_objects(self.image, objects, masks, [self._answered.score(prompts) for prompts in objects])
 
     @property
     def _current(self) -> ObjectPrompts:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 from sam2nb import plotting
+from sam2nb.widgets.objects import ObjectPrompts
 
 
 def with_static_picture(bundle: Any, jpeg: bytes, text: str) -> Any:
@@ -18,6 +21,24 @@ def with_static_picture(bundle: Any, jpeg: bytes, text: str) -> Any:
     data["text/plain"] = text
     data.pop("text/html", None)
     return data, metadata or {}
+
+
+def picture_of_objects(
+    image: np.ndarray, objects: Sequence[ObjectPrompts], masks: Sequence[np.ndarray], scores: Sequence[float | None]
+) -> bytes:
+    """An image with its objects, their masks and prompts, as a JPEG file. scores: shown if every object has one."""
+    points = [point for prompts in objects for point in prompts.points]
+    boxes = [prompts.box for prompts in objects if prompts.box is not None]
+    ax = plotting.show_masks(
+        image,
+        masks,
+        scores=None if not objects or None in scores else scores,
+        points=[point[:2] for point in points] or None,
+        labels=[point[2] for point in points] if points else None,
+        boxes=np.array(boxes, np.float32) if boxes else None,
+        colors=[prompts.color for prompts in objects] if objects else None,
+    )
+    return encode_and_close(ax.figure)
 
 
 def encode_and_close(figure: Any) -> bytes:

@@ -118,6 +118,7 @@ class User:
         return self.notebook.run_new_cell(source)
 
     def picture(self, name: str) -> None:
+        self.notebook.script(f"document.querySelector('{ROOT}').scrollIntoView()")
         BUILD.mkdir(parents=True, exist_ok=True)
         self.browser.save_screenshot(str(BUILD / f"{name}.png"))
 
@@ -262,7 +263,6 @@ def test_the_widget_fits_in_the_view_and_is_accessible(user, theme, size, densit
     user.python(f"widget.objects = [{badge}, {{'box': [275, 340, 505, 511]}}]")
     user.settle()
     time.sleep(0.5)  # the layout follows the size at the next frame
-    user.notebook.script(f"document.querySelector('{ROOT}').scrollIntoView()")
     user.picture(f"prompt_{size}_{theme.split()[1].lower()}_{density}00")
     tall = user.notebook.script(f"return document.querySelector('{ROOT}').offsetHeight")
     view = user.notebook.script("return document.querySelector('.jp-WindowedPanel-outer').clientHeight")
