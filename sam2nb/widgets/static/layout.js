@@ -1,11 +1,12 @@
-// The size of a canvas: as large as it can be while all of the widget fits in the view.
+// The size of a canvas: as large as it can be while all of the widget fits in the view. The controls are beside the
+// canvas or below it, wherever they leave more room.
 
 const LEAST_HEIGHT = 160; // CSS pixels of the canvas
 const LEAST_SIDE = 260; // CSS pixels: height of the controls beside it
-const WIDE = 720; // CSS pixels from which on the controls are beside the canvas
 const SMALL_IMAGE = 320; // CSS pixels: a smaller image is shown enlarged to this
 const MOST_ENLARGED = 3;
-const MARGIN = 12;
+const MARGIN = 36; // CSS pixels around the widget in its cell
+const GAP = 10; // between the canvas and the controls
 
 /**
  * The height that a widget may fill: that of the notebook's view, or of the screen where the view grows with the widget
@@ -30,20 +31,26 @@ export function viewHeight(place) {
  * @returns {[number, number] | null} width and height in CSS pixels, null while the widget is not shown
  */
 export function fitCanvas({ root, canvas, side, unfolded }, image) {
-  const isWide = root.clientWidth >= WIDE;
-  root.classList.toggle("sam2nb-wide", isWide);
-  const room = root.clientWidth - (isWide ? side.offsetWidth + 10 : 0);
-  const extra = unfolded.reduce((sum, node) => sum + node.offsetHeight, 0);
-  const others = root.offsetHeight - canvas.parentElement.offsetHeight - extra;
-  const below = isWide ? 0 : side.offsetHeight + 8;
-  const tall = Math.max(LEAST_HEIGHT, viewHeight(root) - others - below - 3 * MARGIN);
   const most = Math.max(MOST_ENLARGED, SMALL_IMAGE / Math.max(image.width, image.height));
-  const scale = Math.min(room / image.width, tall / image.height, most);
+  const scaleOf = (isBeside) => {
+    root.classList.toggle("sam2nb-wide", isBeside);
+    const room = root.clientWidth - (isBeside ? side.offsetWidth + GAP : 0);
+    const extra = unfolded.reduce((sum, node) => sum + node.offsetHeight, 0);
+    const others = root.offsetHeight - canvas.parentElement.offsetHeight - extra;
+    const below = isBeside ? 0 : side.offsetHeight + GAP;
+    const tall = Math.max(LEAST_HEIGHT, viewHeight(root) - others - below - MARGIN);
+    return Math.min(room / image.width, tall / image.height, most);
+  };
+  side.style.maxHeight = "";
+  const [below, beside] = [scaleOf(false), scaleOf(true)];
+  const isBeside = beside >= below;
+  root.classList.toggle("sam2nb-wide", isBeside);
+  const scale = Math.max(below, beside);
   if (!(scale > 0)) return null;
   const [width, height] = [image.width, image.height].map((length) => Math.max(1, Math.floor(length * scale)));
   const density = window.devicePixelRatio || 1;
   Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
-  side.style.maxHeight = isWide ? `${Math.max(height, LEAST_SIDE)}px` : "";
+  side.style.maxHeight = isBeside ? `${Math.max(height, LEAST_SIDE)}px` : "";
   canvas.width = Math.round(width * density);
   canvas.height = Math.round(height * density);
   return [width, height];
