@@ -1,4 +1,4 @@
-"""Explore the masks of everything mode: numbers under the mouse, thresholds as sliders, a selection to export.
+"""Explore the masks of everything mode: numbers under the mouse, sliders, a selection to export.
 
     explorer = MaskExplorer(image, records)      # records made with all thresholds open
     explorer                                     # on the last line of a cell: shows it

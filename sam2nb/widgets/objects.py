@@ -1,4 +1,4 @@
-"""Objects of a PromptWidget: their clicks, box and strokes, as the browser sends them and as Python reads them."""
+"""Objects of a PromptWidget: their clicks, box and strokes, as the browser and Python read them."""
 
 from __future__ import annotations
 

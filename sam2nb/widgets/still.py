@@ -1,4 +1,4 @@
-"""A still picture and a line of text beside every widget, for viewers that cannot run it; problems in a line."""
+"""A still picture beside every widget, for viewers that cannot run it; problems in one line."""
 
 from __future__ import annotations
 

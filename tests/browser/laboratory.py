@@ -22,7 +22,7 @@ BUILD = ROOT / "build" / "screenshots"
 AXE_FOLDER = ROOT / "build" / "axe"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-PATIENCE = 60
+PATIENCE = 180
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 
 

@@ -270,3 +270,18 @@ def test_the_widget_fits_in_the_view_and_is_accessible(user, theme, size, densit
     assert tall <= max(view, 420), "the widget is taller than the view"
     assert not (faults := axe_faults(user.browser, ROOT)), faults
     show_at(user.browser, *SIZES["wide"])
+
+
+def test_after_a_restart_of_the_kernel_one_line_says_so_and_the_prompts_stay(user):
+    """The last test of this file: the widget has no Python side any more."""
+    user.click(200, 330)
+    user.browser.execute_async_script(
+        "jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart().finally(() => arguments[0]())"
+    )
+    user.moved(260, 360).click().perform()
+    user.notebook.wait(f"document.querySelector('{ROOT} .sam2nb-problem')")
+    status = user.browser.find_element("css selector", f"{ROOT} .sam2nb-status").text
+    assert "prompts stay" in status and "\n" not in status
+    user.button("code").click()
+    script = user.browser.find_element("css selector", f"{ROOT} textarea").get_property("value")
+    assert script.startswith("import numpy") and "point_coords=[[" in script
