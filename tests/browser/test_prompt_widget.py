@@ -260,8 +260,8 @@ def test_the_widget_fits_in_the_view_and_is_accessible(user, theme, size, densit
     zoom = density if size == "wide" else 1  # the browser's zoom, or a dense screen
     show_at(user.browser, width // zoom, height // zoom, density)
     user.browser.execute_script("jupyterapp.shell.collapseLeft()")
-    badge = {"name": "badge", "points": [[170, 385, 1]], "accepted": True}
-    user.python(f"widget.objects = [{badge}, {{'box': [275, 340, 505, 511]}}]")
+    badge = {"name": "badge", "points": [[170, 385, 1]]}
+    user.python(f"widget.objects = [{{'box': [275, 340, 505, 511], 'accepted': True}}, {badge}]")
     user.settle()
     time.sleep(0.5)  # the layout follows the size at the next frame
     user.picture(f"prompt_{size}_{theme.split()[1].lower()}_{density}00")
