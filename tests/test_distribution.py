@@ -23,6 +23,7 @@ FILES_OF_A_WHEEL = (
     "sam2nb/checkpoints/sam2nb_nano.safetensors",
     "sam2nb/data/photos/cat.jpg",
     "sam2nb/widgets/static/prompt_widget.js",
+    "sam2nb/widgets/static/widgets.css",
 )
 FILES_OF_A_SOURCE = ("README.md", "LICENSE", "SECURITY.md", "CITATION.cff", "tests/test_house.py", "tools/colab.py")
 

@@ -31,10 +31,10 @@ FOLDERS = {
     "configs": "hydra: a generation, a trunk and a short entry file per model; train/",
     "checkpoints": "sam2nb_nano and sam2nb_tiny (committed), and what is downloaded",
     "data": "photographs, clips, a sample with exact masks, their sources and licences; measurements",
-    "tests": "mirrors sam2nb/; parity/ compares with the official package, browser/ clicks on the widget",
+    "tests": "mirrors sam2nb/; parity/ compares with the official package, browser/ clicks on the widgets",
     "tools": "what maintainers run: notebooks, badges, figures, this tree",
 }
-STATIC = {"widgets/static": "The browser side of the prompt widget"}
+STATIC = {"widgets/static": "The browser side of the widgets"}
 
 
 def main() -> int:

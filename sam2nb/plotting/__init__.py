@@ -17,7 +17,7 @@ from sam2nb.plotting.draw import (
     draw_names,
     pca_colors,
 )
-from sam2nb.plotting.encode import figure_bytes, jpeg_bytes, notebook_bytes, save_figure, set_caption
+from sam2nb.plotting.encode import figure_bytes, get_caption, jpeg_bytes, notebook_bytes, save_figure, set_caption
 from sam2nb.plotting.figures import bar_chart, show_boxes, show_image, show_map, show_masks, show_points, side_by_side
 from sam2nb.plotting.overlays import show_anns, show_box, show_mask
 from sam2nb.plotting.timeline import timeline
@@ -35,6 +35,7 @@ __all__ = [
     "draw_masks",
     "draw_names",
     "figure_bytes",
+    "get_caption",
     "jpeg_bytes",
     "notebook_bytes",
     "pca_colors",

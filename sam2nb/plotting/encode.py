@@ -29,6 +29,11 @@ def set_caption(text: str | None) -> None:
     _caption = text
 
 
+def get_caption() -> str:
+    """The line of `set_caption`, or an empty text."""
+    return _caption or ""
+
+
 def notebook_bytes(figure: Figure, kind: str) -> bytes | None:
     """The figure as a notebook stores it: encoded if `kind` is the format that suits it, else None."""
     return figure_bytes(figure, kind) if kind == _suitable_kind(figure) else None

@@ -1,8 +1,8 @@
-"""Live widgets for the notebook: prompts and thresholds."""
+"""Live widgets for the notebook: prompts, and the masks of everything mode."""
 
 try:
+    from sam2nb.widgets.explorer import MaskExplorer
     from sam2nb.widgets.prompt import PromptWidget
-    from sam2nb.widgets.thresholds import ThresholdExplorer
 except ModuleNotFoundError as error:
     if error.name not in ("anywidget", "ipywidgets", "traitlets"):
         raise
@@ -10,4 +10,4 @@ except ModuleNotFoundError as error:
         "widgets need the packages for notebooks: pip install 'sam2nb[lab]'", name=error.name
     ) from error
 
-__all__ = ["PromptWidget", "ThresholdExplorer"]
+__all__ = ["MaskExplorer", "PromptWidget"]

@@ -1,259 +1,299 @@
-"""Prompt the model in the notebook: click, drag a box, see the mask.
+"""Prompt the model in the notebook: point at objects and see their masks before and after each click.
 
-    widget = PromptWidget(image, segment=mask_finder(predictor, image), points=[(330, 100)], labels=[1])
-    widget                       # on the last line of a cell: shows it
-    widget.mask, widget.score    # the prediction for the current prompts
+    widget = PromptWidget(image, predictor, points=[(330, 100)], labels=[1])
+    widget                        # on the last line of a cell: shows it
+    widget.masks, widget.code()   # the masks of all objects, and the script that gives them again
 
 Every widget takes its first prompts as arguments and segments with them at once, so that a notebook runs from top to
 bottom without a person. A static picture of the result is stored beside the live view, for viewers that cannot run
-widgets. The browser side is static/prompt_widget.js, plain JavaScript on a canvas, loaded by anywidget.
+widgets. The browser side is plain JavaScript in static/, loaded by anywidget: it owns the prompts, while Python
+answers them. The browser asks for one preview at a time, the newest, so that a slow model never falls behind.
 """
 
 from __future__ import annotations
 
-import base64
-import io
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import anywidget
-import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
-from PIL import Image
 
 from sam2nb import plotting
+from sam2nb.widgets.answered import AnsweredObjects
+from sam2nb.widgets.answers import (  # noqa: F401  (part of them: their home before)
+    Candidates,
+    Prediction,
+    PredictorAnswers,
+    Segment,
+    answers_of,
+    mask_finder,
+)
+from sam2nb.widgets.box import BoxPrompt  # noqa: F401  (its home before)
+from sam2nb.widgets.bundle import joined, style
+from sam2nb.widgets.layers import (
+    LONGEST_SHOWN,
+    SENT_QUALITY,
+    coco_of_masks,
+    cut_out_png,
+    layer_png,
+)
+from sam2nb.widgets.objects import ObjectPrompts, clicks, default_name, from_state
+from sam2nb.widgets.script import script_of
+from sam2nb.widgets.still import first_line, picture_of_objects, with_static_picture
 
 logger = logging.getLogger(__name__)
 
-STATIC = Path(__file__).parent / "static"
-LONGEST_SHOWN = 900  # pixels: the longer side of what is sent to the browser
-OVERLAY_ALPHA = 140  # of 255
-SENT_QUALITY = 88  # of the JPEG that is sent to the browser
-OBJECT = 0  # the only object of a PromptWidget, which decides its colour
-
-
-class Prediction(NamedTuple):
-    """The result of `segment`: mask (H, W) bool and the model's own estimate of its IoU, or None."""
-
-    mask: np.ndarray
-    score: float | None = None
-
-
-# points (N, 2) as (x, y) in image pixels, labels (N,) 1 or 0, box (4,) x1, y1, x2, y2 or None
-Segment = Callable[[np.ndarray, np.ndarray, np.ndarray | None], Any]
-
-
-def mask_finder(predictor: Any, image: Any = None) -> Segment:
-    """Make a `segment` function from a SAM2ImagePredictor.
-
-    A single click is ambiguous, so it takes the best of three masks; with more prompts it takes the single mask.
-    image: set in the predictor first; None keeps the image that is already set.
-    """
-    if image is not None:
-        predictor.set_image(image)
-
-    def segment(points: np.ndarray, labels: np.ndarray, box: np.ndarray | None) -> Prediction:
-        ambiguous = box is None and len(points) == 1
-        clicks = {"point_coords": points, "point_labels": labels} if len(points) else {}
-        masks, scores, _ = predictor.predict(**clicks, box=box, multimask_output=ambiguous)
-        best = int(np.argmax(scores))
-        return Prediction(masks[best], float(scores[best]))
-
-    return segment
+MODULES = ("dom", "layout", "store", "view", "layers", "kernel", "paint", "pointer", "keys", "panel", "prompt_view")
+MODULES += ("prompt_widget",)
+COLORS = {"include": plotting.INCLUDE_COLOR, "exclude": plotting.EXCLUDE_COLOR, "box": plotting.BOX_COLOR}
+FIRST = 1  # id of the first object
+EMPTY = "Point at an object, and click."
 
 
 class PromptWidget(anywidget.AnyWidget):
-    """An image to click on. A left click includes, a shift or right click excludes, dragging draws a box.
+    """An image to point at. The mask under the mouse is shown before any click; a left click includes, a shift or right
+    click excludes, dragging draws a box. Several objects, each with a colour and a name; the keys are listed below it.
 
-    image: HxWx3 or HxW array, PIL image or tensor. segment: called with (points, labels, box) after every change;
-    returns a mask, a (mask, score) pair or a Prediction. points, labels, box: the first prompts, in image pixels.
-    Keyboard: arrows move the cursor (shift: faster), Enter includes, x excludes, b sets the corners of a box, u undoes
-    the last prompt, c clears.
+    image: HxWx3 or HxW array, PIL image or tensor. segment: a SAM2ImagePredictor, which the widget copies, so that it
+    may be used for other images; or a function of (points, labels, box) that returns a mask, a (mask, score) pair or a
+    Prediction. points, labels, box: the first prompts, in image pixels. objects: several objects in place of these, as
+    dicts such as {"name": "cup", "points": [[x, y, 1]], "box": [x1, y1, x2, y2]}. alt: the image in words.
 
-    Afterwards `points` (N, 2), `labels` (N,), `box` (4,) or None, `mask` (H, W) bool or None and `score` hold the
-    current state. An exception of `segment` is shown below the image, but raised for the first prompts. Raises
-    ValueError if the labels do not fit the points.
+    Afterwards `masks` (N, H, W), `boxes` and `objects` hold all objects that have prompts; `points` (N, 2), `labels`
+    (N,), `box` (4,) or None, `mask` (H, W) or None and `score` are those of the selected one. Masks are always the
+    ones that the predictor gives for these prompts. An exception of the model is shown below the image, but raised for
+    the first prompts. Raises ValueError for prompts that make no sense, TypeError for a segment that cannot be called.
     """
 
-    _esm = STATIC / "prompt_widget.js"
-    _css = STATIC / "prompt_widget.css"
+    _esm = joined(*MODULES)
+    _css = style("widgets")
 
-    # synchronised with the browser: the image (JPEG), the overlay (a transparent PNG), the prompts in image pixels
+    # synchronised with the browser: the image, the prompts as the browser keeps them, and the answers
     picture = traitlets.Bytes().tag(sync=True)
-    overlay = traitlets.Bytes().tag(sync=True)
-    size = traitlets.List(traitlets.Int()).tag(sync=True)
-    clicks = traitlets.List().tag(sync=True)  # [[x, y, label], ...]
-    corners = traitlets.List().tag(sync=True)  # [] or [x1, y1, x2, y2]
-    status = traitlets.Unicode().tag(sync=True)
-    revision = traitlets.Int(0).tag(sync=True)  # counts predictions, so that the browser notices an equal one
+    size = traitlets.List(traitlets.Int()).tag(sync=True)  # width and height of the image
+    shown = traitlets.List(traitlets.Int()).tag(sync=True)  # and of what is sent of it
+    palette = traitlets.List(list(plotting.PALETTE)).tag(sync=True)
+    colors = traitlets.Dict(COLORS).tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
+    note = traitlets.Unicode().tag(sync=True)
+    prompts = traitlets.List().tag(sync=True)
+    selected = traitlets.Int(FIRST).tag(sync=True)
+    layers = traitlets.Dict().tag(sync=True)  # of each object: see `_layer`
+    status = traitlets.Unicode().tag(sync=True)
+    script = traitlets.Unicode().tag(sync=True)
+    revision = traitlets.Int(0).tag(sync=True)  # counts answers, so that the browser notices an equal one
 
     def __init__(
         self,
         image: Any,
-        segment: Segment,
+        segment: Any,
         points: Any | None = None,
         labels: Any | None = None,
         box: Any | None = None,
         alt: str = "an image to segment",
+        objects: Sequence[dict[str, Any]] | None = None,
     ) -> None:
         self.image = plotting.as_rgb(image)
-        self.mask: np.ndarray | None = None
-        self.score: float | None = None
-        self._segment = segment
+        first = {"points": clicks(points, labels), "box": [] if box is None else np.asarray(box).reshape(4).tolist()}
+        states = _full_states([first] if objects is None else objects)
+        answers = answers_of(segment, self.image)
+        self._is_function = not isinstance(answers, PredictorAnswers)
+        self._answered = AnsweredObjects(answers, self.image.shape[:2])
+        self._sent: dict[str, Candidates] = {}  # the masks that the layers show
+        self._keys = itertools.count()  # one for each answer: what the browser decoded before is not decoded again
         height, width = self.image.shape[:2]
+        shown_hw = self._answered.shown_hw
         super().__init__(
-            picture=plotting.jpeg_bytes(self.image, SENT_QUALITY, longest=LONGEST_SHOWN),
+            picture=plotting.jpeg_bytes(self.image, SENT_QUALITY, longest=max(shown_hw)),
             size=[width, height],
-            clicks=_checked_clicks(points, labels),
-            corners=[] if box is None else [float(value) for value in np.asarray(box).reshape(4)],
+            shown=list(shown_hw[::-1]),
+            prompts=states,
+            selected=states[-1]["id"],
             alt=alt,
+            note=plotting.get_caption() or answers.note,
         )
-        self._segmented: tuple[list, list] | None = None
         self._update()
-        self.observe(self._update_or_show_error, names=["clicks", "corners"])
+        self.observe(self._update_or_show_error, names=["prompts", "selected"])
+        self.on_msg(self._receive)
+
+    @property
+    def objects(self) -> list[ObjectPrompts]:
+        """The objects that have a prompt or a stroke, in the order of the list beside the image."""
+        return [prompts for prompts in map(from_state, self.prompts) if not prompts.is_empty]
+
+    @objects.setter
+    def objects(self, states: Sequence[dict[str, Any]]) -> None:
+        """Replace all objects by dicts as the constructor takes them; the last one is selected."""
+        prompts = _full_states(states)
+        with self.hold_trait_notifications():
+            self.prompts, self.selected = prompts, prompts[-1]["id"]
+
+    @property
+    def masks(self) -> np.ndarray:
+        """The masks of all objects: (N, H, W) bool."""
+        found = [self._answered.mask(prompts) for prompts in self.objects]
+        return np.stack(found) if found else np.zeros((0, *self.image.shape[:2]), bool)
+
+    @property
+    def boxes(self) -> list[np.ndarray | None]:
+        """The box prompt of each object, (4,) float32 as x1, y1, x2, y2, or None."""
+        return [None if p.box is None else np.array(p.box, np.float32) for p in self.objects]
 
     @property
     def points(self) -> np.ndarray:
-        """The current clicks: (N, 2) float32 as (x, y) in image pixels."""
-        return np.array([click[:2] for click in self.clicks], dtype=np.float32).reshape(-1, 2)
+        """The clicks on the selected object: (N, 2) float32 as (x, y) in image pixels."""
+        return np.array([point[:2] for point in self._current.points], np.float32).reshape(-1, 2)
 
     @property
     def labels(self) -> np.ndarray:
-        """One label per click: (N,) int32, 1 include, 0 exclude."""
-        return np.array([click[2] for click in self.clicks], dtype=np.int32)
+        """One label per click on the selected object: (N,) int32, 1 include, 0 exclude."""
+        return np.array([point[2] for point in self._current.points], np.int32)
 
     @property
     def box(self) -> np.ndarray | None:
-        """The box prompt (x1, y1, x2, y2) in image pixels, or None."""
-        return np.array(self.corners, dtype=np.float32) if self.corners else None
+        """The box prompt (x1, y1, x2, y2) of the selected object in image pixels, or None."""
+        return None if self._current.box is None else np.array(self._current.box, np.float32)
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """The mask of the selected object, (H, W) bool, or None while it has no prompts or the model failed."""
+        current = self._current
+        return self._answered.mask(current) if self._answered.is_answered(current) and not current.is_empty else None
+
+    @property
+    def score(self) -> float | None:
+        """The model's own estimate of the IoU of `mask`."""
+        return self._answered.score(self._current)
+
+    def code(self, image: str = "image", predictor: str = "predictor") -> str:
+        """The script that leaves these masks in `masks`. image, predictor: how these are called in your program."""
+        objects = self.objects
+        chosen = [self._answered.choice(prompts) for prompts in objects]
+        return script_of(objects, chosen, image, predictor, self._is_function)
+
+    def save_png(self, path: str | Path) -> Path:
+        """Write what the visible objects cover, cut out of the image, as a PNG file with transparency."""
+        Path(path).write_bytes(self._cut_out())
+        return Path(path)
+
+    def save_coco(self, path: str | Path) -> Path:
+        """Write the masks of all objects as a COCO file; names given to objects are its categories."""
+        Path(path).write_bytes(self._coco())
+        return Path(path)
 
     def static_picture(self) -> bytes:
-        """The image with its prompts and mask as a JPEG file, shown where widgets cannot run."""
-        has_clicks = len(self.clicks) > 0
-        ax = plotting.show_masks(
-            self.image,
-            () if self.mask is None else self.mask,
-            scores=None if self.mask is None or self.score is None else [self.score],
-            points=self.points if has_clicks else None,
-            labels=self.labels if has_clicks else None,
-            boxes=self.box,
-            colors=None if self.mask is None else [OBJECT],
-        )
-        return _encode_and_close(ax.figure)
+        """The image with all prompts and masks as a JPEG file, shown where widgets cannot run."""
+        objects = [prompts for prompts in self.objects if self._answered.is_answered(prompts)]
+        masks = [self._answered.mask(prompts) for prompts in objects]
+        return picture_of_objects(self.image, objects, masks, [self._answered.score(prompts) for prompts in objects])
+
+    @property
+    def _current(self) -> ObjectPrompts:
+        """The selected object; the last one before it if it is still empty, as it is after accepting another."""
+        states = [from_state(state) for state in self.prompts]
+        selected = next((prompts for prompts in states if prompts.number == self.selected), None)
+        if selected is not None and not selected.is_empty:
+            return selected
+        return self.objects[-1] if self.objects else selected or ObjectPrompts(FIRST, default_name(FIRST), 0)
 
     def _update(self) -> None:
-        """Segment with the current prompts and send the mask to the browser."""
-        self._segmented = (list(self.clicks), list(self.corners))
-        self.mask, self.score, overlay, status = None, None, b"", "Click on an object."
-        if self.clicks or self.corners:
-            result = self._segment(self.points, self.labels, self.box)
-            mask, score = result if isinstance(result, tuple) else (result, None)
-            self.mask = plotting.as_masks(mask, self.image.shape[:2])[0]
-            self.score = None if score is None else float(score)
-            overlay, status = overlay_png(self.mask), self._status_line()
-        self._publish(overlay, status)
+        """Answer the objects whose prompts changed, and send their masks to the browser."""
+        objects = self.objects
+        layers, problem = {}, None
+        for prompts in objects:
+            if not prompts.asks:
+                continue
+            try:
+                found = self._answered.shown(prompts)
+                if prompts.is_accepted:
+                    self._answered.exact(prompts)
+            except Exception as error:
+                problem = error
+                continue
+            key = str(prompts.number)
+            is_known = key in self.layers and self._sent.get(key) is found
+            layers[key] = self.layers[key] if is_known else {**_layer(found), "key": next(self._keys)}
+            self._sent[key] = found
+        self._answered.keep_only({prompts.number for prompts in objects})
+        status = self._status_line() if problem is None else first_line(problem)
+        self._publish(layers, status)
+        if problem is not None:
+            raise problem
 
     def _update_or_show_error(self, _change: Any) -> None:
-        if self._segmented == (list(self.clicks), list(self.corners)):
-            return  # a change of both traits is reported twice
         try:
             self._update()
-        except Exception as problem:  # an exception in a callback would be lost
+        except Exception:  # an exception in a callback would be lost
             logger.debug("segment failed", exc_info=True)
-            self.mask, self.score = None, None
-            self._publish(b"", f"{type(problem).__name__}: {problem}")
 
-    def _publish(self, overlay: bytes, status: str) -> None:
+    def _publish(self, layers: dict[str, Any], status: str) -> None:
+        try:
+            script = self.code()
+        except Exception:  # the model failed for an object, as the status says
+            script = self.script
         with self.hold_sync():
-            self.overlay, self.status, self.revision = overlay, status, self.revision + 1
+            self.layers, self.status, self.script, self.revision = layers, status, script, self.revision + 1
 
     def _status_line(self) -> str:
-        prompts = [f"{len(self.clicks)} click{'s' * (len(self.clicks) != 1)}"] if self.clicks else []
-        prompts += ["1 box"] if self.corners else []
+        current = self._current
+        if current.is_empty:
+            return EMPTY
+        clicked, painted = len(current.points), len(current.strokes)
+        prompts = [f"{clicked} click{'s' * (clicked != 1)}"] if clicked else []
+        prompts += ["1 box"] if current.box is not None else []
+        prompts += [f"{painted} stroke{'s' * (painted != 1)}"] if painted else []
+        name = f"{current.name}: " if len(self.objects) > 1 else ""
         score = "" if self.score is None else f", score {self.score:.2f}"
-        return f"{' and '.join(prompts)}: {self.mask.mean():.1%} of the picture{score}"
+        return f"{name}{' and '.join(prompts)}: {self._answered.share(current):.1%} of the picture{score}"
+
+    def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        """Answer a message of the browser; the answer says which one it belongs to, and is sent in every case."""
+        replies = {"preview": self._preview, "detail": self._detail, "export": self._export}
+        try:
+            answer, buffers = replies[content["kind"]](content)
+        except Exception as problem:  # an exception in a callback would be lost
+            logger.debug("%s failed", content.get("kind"), exc_info=True)
+            answer, buffers = {"problem": first_line(problem)}, []
+        self.send({**answer, "kind": content.get("kind"), "request": content.get("request")}, buffers)
+
+    def _preview(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        click = from_state({"id": FIRST, "points": [[content["x"], content["y"], 1]]})
+        layer = _layer(self._answered.preview(click))
+        return {"scores": layer["scores"], "best": layer["best"]}, layer["masks"]
+
+    def _detail(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        x0, y0, x1, y1 = (int(value) for value in content["region"])
+        part = self.image[max(y0, 0) : y1, max(x0, 0) : x1]
+        return {"region": [x0, y0, x1, y1]}, [plotting.jpeg_bytes(part, SENT_QUALITY, longest=2 * LONGEST_SHOWN)]
+
+    def _export(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        if content["format"] == "png":
+            return {"name": "cut_out.png", "type": "image/png"}, [self._cut_out()]
+        return {"name": "masks_coco.json", "type": "application/json"}, [self._coco()]
+
+    def _cut_out(self) -> bytes:
+        visible = [self._answered.mask(prompts) for prompts in self.objects if prompts.is_visible]
+        return cut_out_png(self.image, np.any(visible, axis=0) if visible else np.zeros(self.image.shape[:2], bool))
+
+    def _coco(self) -> bytes:
+        objects = self.objects
+        names = [None if p.name == default_name(p.number) else p.name for p in objects]
+        return coco_of_masks(self.masks, [self._answered.score(p) for p in objects], names, self.image.shape[:2])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
         return with_static_picture(bundle, self.static_picture(), f"PromptWidget: {self.status}")
 
 
-class BoxPrompt:
-    """Draw one box with jupyter_bbox_widget and read it as `box`. It starts with a box, so it works without a person.
-
-    image: HxWx3 or HxW array, PIL image or tensor. box: the first box (x1, y1, x2, y2) in image pixels.
-    """
-
-    def __init__(self, image: Any, box: Any, name: str = "object") -> None:
-        from jupyter_bbox_widget import BBoxWidget
-
-        self.image = plotting.as_rgb(image)
-        self._first = np.asarray(box, dtype=np.float32).reshape(4)
-        x1, y1, x2, y2 = (float(value) for value in self._first)
-        encoded = base64.b64encode(plotting.jpeg_bytes(self.image, SENT_QUALITY)).decode()
-        self.widget = BBoxWidget(
-            image=f"data:image/jpeg;base64,{encoded}",
-            classes=[name],
-            colors=[plotting.BOX_COLOR],
-            bboxes=[{"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1, "label": name}],
-            hide_buttons=True,
-        )
-
-    @property
-    def boxes(self) -> np.ndarray:
-        """All boxes drawn: (N, 4) float32 as x1, y1, x2, y2."""
-        rows = [(b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]) for b in self.widget.bboxes]
-        return np.array(rows, dtype=np.float32).reshape(-1, 4)
-
-    @property
-    def box(self) -> np.ndarray:
-        """The box drawn last, or the first one if all were deleted: (4,) float32."""
-        return self.boxes[-1] if len(self.boxes) else self._first
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        ax = plotting.show_boxes(self.boxes, plotting.show_image(self.image))
-        corners = ", ".join(f"{value:.0f}" for value in self.box)
-        bundle = self.widget._repr_mimebundle_(**kwargs)
-        return with_static_picture(bundle, _encode_and_close(ax.figure), f"BoxPrompt: box {corners}")
+def _full_states(states: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Objects as the browser keeps them, numbered; at least an empty one."""
+    return [from_state({"id": FIRST + row, **state}).to_state() for row, state in enumerate(states or [{}])]
 
 
-def with_static_picture(bundle: Any, jpeg: bytes, text: str) -> Any:
-    """Add a static picture and a line of text to the MIME bundle of a widget, for viewers that cannot run it."""
-    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-    data = dict(data or {})
-    data["image/jpeg"] = base64.b64encode(jpeg).decode()
-    data["text/plain"] = text
-    data.pop("text/html", None)
-    return data, metadata or {}
-
-
-def overlay_png(mask: np.ndarray) -> bytes:
-    """The mask as a transparent PNG in the object's colour, shrunk like the image that is sent to the browser."""
-    rgba = np.zeros((*mask.shape, 4), np.uint8)
-    rgba[mask] = (*plotting.color_of(OBJECT), OVERLAY_ALPHA)
-    overlay = Image.fromarray(rgba)
-    overlay.thumbnail((LONGEST_SHOWN, LONGEST_SHOWN), Image.Resampling.NEAREST)
-    target = io.BytesIO()
-    overlay.save(target, "png")
-    return target.getvalue()
-
-
-def _checked_clicks(points: Any | None, labels: Any | None) -> list[list]:
-    """[[x, y, label], ...], or a ValueError that says what is wrong with the labels."""
-    coords = np.zeros((0, 2)) if points is None else np.asarray(points, dtype=float).reshape(-1, 2)
-    kinds = np.ones(len(coords), int) if labels is None else np.asarray(labels, dtype=int).reshape(-1)
-    if len(kinds) != len(coords):
-        raise ValueError(f"labels has {len(kinds)} entries for {len(coords)} points; give one label per point")
-    if not np.isin(kinds, (0, 1)).all():
-        raise ValueError(f"labels must be 1 (include) or 0 (exclude), got {sorted(set(kinds.tolist()))}")
-    return [[float(x), float(y), int(kind)] for (x, y), kind in zip(coords, kinds, strict=True)]
-
-
-def _encode_and_close(figure: Any) -> bytes:
-    encoded = plotting.figure_bytes(figure, "jpeg")
-    plt.close(figure)
-    return encoded
+def _layer(found: Candidates) -> dict[str, Any]:
+    """Candidates as the browser gets them."""
+    return {"masks": [layer_png(m) for m in found.masks], "scores": list(found.scores), "best": found.best}
