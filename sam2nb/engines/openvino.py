@@ -1,4 +1,4 @@
-"""The boxes of SAM 2 run by OpenVINO, behind the same calls: sooner on Intel and AMD processors, also on busy ones.
+"""The large boxes of SAM 2 run by OpenVINO, behind the same calls: faster on processors, busy ones too.
 
     model = load_model("sam2_hiera_tiny", engine="openvino")                         # the masks of PyTorch
     model = load_model("sam2_hiera_tiny", engine="openvino", precision="int8")       # a little off, far sooner
@@ -75,7 +75,7 @@ def use_openvino(model: SAM2, precision: str = "float32") -> SAM2:
 
 
 def engine_of(model: SAM2) -> str:
-    """What computes a model, and how precisely: "torch float32", "openvino int8", …"""
+    """Name of what computes a model, and its precision: "torch float32", "openvino int8", …"""
     box = model.__dict__.get("encode_image")
     if isinstance(box, Box):
         return f"openvino {box.precision}"
@@ -126,7 +126,7 @@ class Box:
         log.warning("PyTorch computes the %s: %s", self.graph.name, why)
 
     def compute(self, *inputs: Any, **named: Any) -> Any:
-        """What `in_torch` returns; None for inputs that the box was not compiled for."""
+        """The result of `in_torch`; None for inputs that the box was not compiled for."""
         raise NotImplementedError
 
     def run(self, *inputs: Tensor) -> list[Tensor] | None:

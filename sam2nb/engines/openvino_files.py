@@ -1,4 +1,4 @@
-"""Boxes compiled by OpenVINO, and the files that keep them: what took a minute the first time takes a second later.
+"""Boxes compiled by OpenVINO, and the files that keep them: a minute the first time, a second later.
 
 The files lie in a folder `openvino` beside the checkpoints, under a name made of the weights' fingerprint, the input
 size, the precision and OpenVINO's version. Deleting them costs that minute and nothing else.

@@ -1,4 +1,4 @@
-"""How predictors compute: in which precision, on how many threads; for the length of a call, no global switch."""
+"""The precision and the threads that predictors compute in, for the length of a call: no global switch."""
 
 from __future__ import annotations
 

@@ -213,11 +213,9 @@ def test_nothing_is_sent(monkeypatch):
 
 
 def test_a_box_that_computes_something_else_runs_in_pytorch(monkeypatch, in_torch, photo, caplog):
-    wrong = lambda box, pixels: [
-        torch.full((1, 256, 8, 8), torch.nan),
-        torch.zeros(1, 32, 32, 32),
-        torch.zeros(1, 64, 16, 16),
-    ]  # noqa: E501,E731
+    def wrong(box, pixels):
+        return [torch.full((1, 256, 8, 8), torch.nan), torch.zeros(1, 32, 32, 32), torch.zeros(1, 64, 16, 16)]
+
     monkeypatch.setattr(engine.Box, "run", wrong)
     ours, theirs = SAM2ImagePredictor(nano(engine="openvino")), SAM2ImagePredictor(in_torch)
     for predictor in (ours, theirs):

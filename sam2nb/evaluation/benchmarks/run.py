@@ -58,10 +58,16 @@ def benchmark(
     contestants = entries(against)
     for part in parts:
         find_part(part)  # an unknown name is an error before anything is started
-    name = (best_on_disk() if model == "auto" else find_checkpoint(model)).name
-    precision = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
     setting = Setting(
-        name, weights, device, precision, image_size, compile, threads, workload=workload or Workload(), busy=busy
+        _checkpoint_name(model),
+        weights,
+        device,
+        str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
+        image_size,
+        compile,
+        threads,
+        workload=workload or Workload(),
+        busy=busy,
     )
     result = new_record(setting, contestants)
     with (
@@ -76,6 +82,10 @@ def benchmark(
             if save_to:
                 result.save(save_to)
     return result
+
+
+def _checkpoint_name(model: str) -> str:
+    return (best_on_disk() if model == "auto" else find_checkpoint(model)).name
 
 
 def new_record(setting: Setting, contestants: Sequence[Entry]) -> Benchmark:
