@@ -1,0 +1,154 @@
+// From logits to what is seen: smooth edges, no specks, a colour; and the cut-out.
+
+const SPECK_SHARE = 0.0005; // of the image: smaller islands of a mask are not shown
+
+/**
+ * @typedef {{alpha: Uint8ClampedArray, width: number, height: number, area: number}} Mask opacity of every pixel, row by
+ *   row, and the number of pixels inside
+ */
+
+/**
+ * A mask at the size at which it is shown: logits upsampled, specks dropped, edges one pixel wide.
+ * @param {Float32Array} logits of one mask, size * size
+ * @param {number} size
+ * @param {number} width @param {number} height
+ * @returns {Mask}
+ */
+export function maskOf(logits, size, width, height) {
+  const full = upsampled(logits, size, width, height);
+  const inside = withoutSpecks(full, width, height);
+  const alpha = new Uint8ClampedArray(width * height);
+  let area = 0;
+  for (let y = 0, at = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1, at += 1) {
+      const left = x > 0 ? at - 1 : at;
+      const right = x < width - 1 ? at + 1 : at;
+      const above = y > 0 ? at - width : at;
+      const below = y < height - 1 ? at + width : at;
+      area += inside[at];
+      if (!(inside[at] || inside[left] || inside[right] || inside[above] || inside[below])) continue;
+      // how far the edge is, in pixels: the logit over its slope
+      const slope = Math.hypot(full[right] - full[left], full[below] - full[above]) / 2 || 1;
+      alpha[at] = 255 * (0.5 + full[at] / slope);
+    }
+  }
+  return { alpha, width, height, area };
+}
+
+/**
+ * Upsample logits bilinearly, as the package does.
+ * @param {Float32Array} logits @param {number} size
+ * @param {number} width @param {number} height
+ * @returns {Float32Array}
+ */
+export function upsampled(logits, size, width, height) {
+  const full = new Float32Array(width * height);
+  const columns = neighbours(size, width);
+  const rows = neighbours(size, height);
+  for (let y = 0, at = 0; y < height; y += 1) {
+    const [top, bottom, down] = [rows.low[y] * size, rows.high[y] * size, rows.part[y]];
+    for (let x = 0; x < width; x += 1, at += 1) {
+      const [left, right, along] = [columns.low[x], columns.high[x], columns.part[x]];
+      const upper = logits[top + left] * (1 - along) + logits[top + right] * along;
+      const lower = logits[bottom + left] * (1 - along) + logits[bottom + right] * along;
+      full[at] = upper * (1 - down) + lower * down;
+    }
+  }
+  return full;
+}
+
+/** For every new pixel, the two old ones it lies between, and how far it is from the first to the second. */
+function neighbours(size, length) {
+  const low = new Int32Array(length);
+  const high = new Int32Array(length);
+  const part = new Float32Array(length);
+  for (let i = 0; i < length; i += 1) {
+    const place = Math.max(0, ((i + 0.5) * size) / length - 0.5);
+    low[i] = Math.min(Math.floor(place), size - 1);
+    high[i] = Math.min(low[i] + 1, size - 1);
+    part[i] = place - low[i];
+  }
+  return { low, high, part };
+}
+
+/**
+ * Where logits are positive, without islands smaller than 0.05 % of the image; the largest island always stays.
+ * @param {Float32Array} full
+ * @param {number} width @param {number} height
+ * @returns {Uint8Array} 0 or 1
+ */
+export function withoutSpecks(full, width, height) {
+  const inside = new Uint8Array(full.length);
+  for (let i = 0; i < full.length; i += 1) inside[i] = full[i] > 0 ? 1 : 0;
+  const seen = new Uint8Array(full.length);
+  const islands = [];
+  const stack = new Int32Array(full.length);
+  for (let start = 0; start < full.length; start += 1) {
+    if (!inside[start] || seen[start]) continue;
+    islands.push(floodFrom(start, inside, seen, stack, width, height));
+  }
+  const least = Math.min(SPECK_SHARE * full.length, Math.max(0, ...islands.map((island) => island.length)));
+  for (const island of islands) if (island.length < least) for (const at of island) inside[at] = 0;
+  return inside;
+}
+
+/** The pixels that hang together with `start`, corners included. @returns {Int32Array} */
+function floodFrom(start, inside, seen, stack, width, height) {
+  let found = 1; // pixels before `next` are done, those before `found` wait
+  stack[0] = start;
+  seen[start] = 1;
+  for (let next = 0; next < found; next += 1) {
+    const x = stack[next] % width;
+    const y = (stack[next] - x) / width;
+    for (let row = Math.max(0, y - 1); row <= Math.min(height - 1, y + 1); row += 1) {
+      for (let column = Math.max(0, x - 1); column <= Math.min(width - 1, x + 1); column += 1) {
+        const at = row * width + column;
+        if (!inside[at] || seen[at]) continue;
+        seen[at] = 1;
+        stack[found] = at;
+        found += 1;
+      }
+    }
+  }
+  return stack.slice(0, found);
+}
+
+/**
+ * A mask as a picture in one colour whose opacity is the mask.
+ * @param {Mask} mask
+ * @param {[number, number, number]} color red, green, blue
+ * @param {number} [opacity] 0..1
+ * @returns {ImageData}
+ */
+export function overlayOf({ alpha, width, height }, [red, green, blue], opacity = 1) {
+  const picture = new ImageData(width, height);
+  for (let at = 0; at < alpha.length; at += 1) picture.data.set([red, green, blue, alpha[at] * opacity], 4 * at);
+  return picture;
+}
+
+/**
+ * The pixels inside a mask, transparent outside, cropped to the mask. Throws an Error for an empty mask.
+ * @param {ImageData} image of the mask's size
+ * @param {Mask} mask
+ * @returns {{picture: ImageData, left: number, top: number}}
+ */
+export function cutOutOf(image, { alpha, width, height }) {
+  let [left, top, right, bottom] = [width, height, -1, -1];
+  for (let at = 0; at < alpha.length; at += 1) {
+    if (!alpha[at]) continue;
+    const x = at % width;
+    const y = (at - x) / width;
+    [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x), Math.max(bottom, y)];
+  }
+  if (right < 0) throw new Error("There is no mask to cut out.");
+  const picture = new ImageData(right - left + 1, bottom - top + 1);
+  for (let y = top; y <= bottom; y += 1) {
+    for (let x = left; x <= right; x += 1) {
+      const from = 4 * (y * width + x);
+      const to = 4 * ((y - top) * picture.width + x - left);
+      picture.data.set(image.data.subarray(from, from + 3), to);
+      picture.data[to + 3] = alpha[from / 4];
+    }
+  }
+  return { picture, left, top };
+}
