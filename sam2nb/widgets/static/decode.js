@@ -144,7 +144,10 @@ export function modelInput({ data, width, height }, side, mean, std) {
         green += weights[i] * data[at + 1];
         blue += weights[i] * data[at + 2];
       }
-      narrow.set([red, green, blue], 3 * (y * side + x));
+      const to = 3 * (y * side + x);
+      narrow[to] = red;
+      narrow[to + 1] = green;
+      narrow[to + 2] = blue;
     }
   }
   const input = new Float32Array(3 * side * side);

@@ -8,6 +8,15 @@ const SPECK_SHARE = 0.0005; // of the image: smaller islands of a mask are not s
  */
 
 /**
+ * The logits of one mask of an answer.
+ * @param {import("./decode.js").Decoded} found
+ * @param {number} number
+ */
+export function logitsOf({ logits, size }, number) {
+  return logits.subarray(number * size * size, (number + 1) * size * size);
+}
+
+/**
  * A mask at the size at which it is shown: logits upsampled, specks dropped, edges one pixel wide.
  * @param {Float32Array} logits of one mask, size * size
  * @param {number} size
@@ -25,11 +34,16 @@ export function maskOf(logits, size, width, height) {
       const right = x < width - 1 ? at + 1 : at;
       const above = y > 0 ? at - width : at;
       const below = y < height - 1 ? at + width : at;
+      const around = inside[left] + inside[right] + inside[above] + inside[below];
       area += inside[at];
-      if (!(inside[at] || inside[left] || inside[right] || inside[above] || inside[below])) continue;
+      if (around === 4 * inside[at]) {
+        alpha[at] = 255 * inside[at];
+        continue;
+      }
       // how far the edge is, in pixels: the logit over its slope
-      const slope = Math.hypot(full[right] - full[left], full[below] - full[above]) / 2 || 1;
-      alpha[at] = 255 * (0.5 + full[at] / slope);
+      const across = full[right] - full[left];
+      const down = full[below] - full[above];
+      alpha[at] = 255 * (0.5 + full[at] / (Math.sqrt(across * across + down * down) / 2 || 1));
     }
   }
   return { alpha, width, height, area };
@@ -46,9 +60,13 @@ export function upsampled(logits, size, width, height) {
   const columns = neighbours(size, width);
   const rows = neighbours(size, height);
   for (let y = 0, at = 0; y < height; y += 1) {
-    const [top, bottom, down] = [rows.low[y] * size, rows.high[y] * size, rows.part[y]];
+    const top = rows.low[y] * size;
+    const bottom = rows.high[y] * size;
+    const down = rows.part[y];
     for (let x = 0; x < width; x += 1, at += 1) {
-      const [left, right, along] = [columns.low[x], columns.high[x], columns.part[x]];
+      const left = columns.low[x];
+      const right = columns.high[x];
+      const along = columns.part[x];
       const upper = logits[top + left] * (1 - along) + logits[top + right] * along;
       const lower = logits[bottom + left] * (1 - along) + logits[bottom + right] * along;
       full[at] = upper * (1 - down) + lower * down;
@@ -122,7 +140,12 @@ function floodFrom(start, inside, seen, stack, width, height) {
  */
 export function overlayOf({ alpha, width, height }, [red, green, blue], opacity = 1) {
   const picture = new ImageData(width, height);
-  for (let at = 0; at < alpha.length; at += 1) picture.data.set([red, green, blue, alpha[at] * opacity], 4 * at);
+  for (let at = 0, to = 0; at < alpha.length; at += 1, to += 4) {
+    picture.data[to] = red;
+    picture.data[to + 1] = green;
+    picture.data[to + 2] = blue;
+    picture.data[to + 3] = alpha[at] * opacity;
+  }
   return picture;
 }
 
