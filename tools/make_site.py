@@ -1,7 +1,7 @@
 """Write the pages that need no Python to build/site/: playground.html, sam2nb_nano whole in the browser.
 
-    python tools/make_site.py                 # fetches onnxruntime-web by npm, once
-    python tools/make_site.py --out folder
+python tools/make_site.py                 # fetches onnxruntime-web by npm, once
+python tools/make_site.py --out folder
 """
 
 from __future__ import annotations
