@@ -26,6 +26,7 @@ WRITES = {
     "evaluate": ("out.json",),
     "finetune": ("out.safetensors",),
     "export": ("out/coins_coco.json", "out/coins.txt", "out/coins_labels.png", "out/coins_overlay.jpg"),
+    "onnx_track": ("out.npz",),
     "own_configuration": ("out/nano_384.yaml", "out/masks.jpg"),
 }
 SLOW = {"correct", "evaluate", "finetune"}

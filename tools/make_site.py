@@ -36,11 +36,11 @@ def main() -> int:
 
 
 def export_model(folder: Path) -> None:
-    """The model of the page as ONNX files, with weights in half precision."""
+    """The model of the page as ONNX files."""
     from sam2nb import load_model
     from sam2nb.engines.onnx_export import export_onnx
 
-    export_onnx(load_model(MODEL, device="cpu", fast=False), folder, "float16")
+    export_onnx(load_model(MODEL, device="cpu", fast=False), folder)
 
 
 if __name__ == "__main__":

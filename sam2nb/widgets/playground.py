@@ -1,7 +1,7 @@
 """The page without Python: sam2nb_nano and everything it needs in one HTML file.
 
-The page works from a stick or a disk, offline: the model (as ONNX, weights in half precision), onnxruntime-web, a few
-photographs and the JavaScript of static/ travel inside it, as base64. Its parts, one job each:
+The page works from a stick or a disk, offline: the model as ONNX, onnxruntime-web, a few photographs and the JavaScript
+of static/ travel inside it, as base64. Its parts, one job each:
 
 - `decode.js` encodes images and decodes prompts; `worker.js` does so beside the page, `remote.js` talks to it;
 - `masks.js` and `pictures.js` turn logits into what is seen; `stage.js` is the canvas, `playground.js` the rest.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import gzip
 import html
+import tempfile
 from pathlib import Path
 
 from sam2nb.resources import resource_dir
@@ -39,7 +40,7 @@ def write_playground(path: str | Path, model_folder: str | Path, runtime: OrtWeb
     """
     model_folder, photos = Path(model_folder), resource_dir("data") / "photos"
     files = [_embedded("runtime-code", runtime.code.encode()), _embedded("runtime-wasm", runtime.wasm)]
-    files += [_embedded(name, (model_folder / f"{name}.onnx").read_bytes()) for name in MODEL_FILES]
+    files += [_embedded(name, optimised(model_folder / f"{name}.onnx")) for name in MODEL_FILES]
     files.append(_embedded("facts", (model_folder / "model.json").read_bytes()))
     for name in PHOTOS:
         files.append(_embedded(f"photo-{name}", (photos / f"{name}.jpg").read_bytes(), packed=False, photo=name))
@@ -55,6 +56,19 @@ def write_playground(path: str | Path, model_folder: str | Path, runtime: OrtWeb
     for name, text in parts.items():
         page = page.replace(f"%{name}%", text)
     return write_text(path, page)
+
+
+def optimised(path: Path) -> bytes:
+    """An .onnx file after those optimisations of onnxruntime that serve every CPU: a page need not repeat them."""
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(Path(folder) / path.name)
+        options.log_severity_level = 3  # warns that the file suits machines like this one; layouts are left out
+        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return (Path(folder) / path.name).read_bytes()
 
 
 def _embedded(name: str, content: bytes, packed: bool = True, photo: str | None = None) -> str:

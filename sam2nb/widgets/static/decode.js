@@ -14,6 +14,7 @@ const LABELS_OF_CORNERS = [2, 3];
  *   size x size logits, one after the other, with their predicted IoU; `order` holds the numbers of those that answer
  *   the prompt, `best` is the first choice among them
  * @typedef {{data: Uint8ClampedArray, width: number, height: number}} Pixels RGBA, opaque, as in ImageData
+ * @typedef {{facts: Facts, decoder: ArrayBuffer, encoder?: ArrayBuffer, optimised?: boolean}} ModelFiles
  * @typedef {{code: string, wasm: ArrayBuffer}} RuntimeFiles the text of ort.wasm.bundle.min.mjs, and the bytes of
  *   ort-wasm-simd-threaded.wasm
  */
@@ -55,12 +56,14 @@ export class ImageModel {
   }
 
   /**
-   * Open a model from the bytes of its files.
+   * Open a model from the bytes of its files. `optimised`: they need no more optimisation, see `optimised` in
+   * sam2nb/widgets/playground.py, and open in a third of the time.
    * @param {any} runtime
-   * @param {{facts: Facts, decoder: ArrayBuffer | Uint8Array, encoder?: ArrayBuffer | Uint8Array}} files
+   * @param {ModelFiles} files
    */
-  static async open(runtime, { facts, decoder, encoder }) {
-    const open = (bytes) => runtime.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
+  static async open(runtime, { facts, decoder, encoder, optimised = false }) {
+    const options = { executionProviders: ["wasm"], graphOptimizationLevel: optimised ? "disabled" : "all" };
+    const open = (bytes) => runtime.InferenceSession.create(new Uint8Array(bytes), options);
     const decoding = await open(decoder);
     return new ImageModel(runtime, facts, decoding, encoder ? await open(encoder) : null);
   }

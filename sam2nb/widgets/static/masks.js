@@ -17,7 +17,7 @@ export function logitsOf({ logits, size }, number) {
 }
 
 /**
- * A mask at the size at which it is shown: logits upsampled, specks dropped, edges one pixel wide.
+ * A mask at the size at which it is shown: logits upsampled, specks dropped and filled, edges one pixel wide.
  * @param {Float32Array} logits of one mask, size * size
  * @param {number} size
  * @param {number} width @param {number} height
@@ -37,7 +37,7 @@ export function maskOf(logits, size, width, height) {
       const around = inside[left] + inside[right] + inside[above] + inside[below];
       area += inside[at];
       if (around === 4 * inside[at]) {
-        alpha[at] = 255 * inside[at];
+        alpha[at] = 255 * inside[at]; // specks and holes have logits of the other sign
         continue;
       }
       // how far the edge is, in pixels: the logit over its slope
@@ -90,7 +90,7 @@ function neighbours(size, length) {
 }
 
 /**
- * Where logits are positive, without islands smaller than 0.05 % of the image; the largest island always stays.
+ * Where logits are positive, without islands and holes smaller than 0.05 % of the image; the largest island stays.
  * @param {Float32Array} full
  * @param {number} width @param {number} height
  * @returns {Uint8Array} 0 or 1
@@ -98,21 +98,33 @@ function neighbours(size, length) {
 export function withoutSpecks(full, width, height) {
   const inside = new Uint8Array(full.length);
   for (let i = 0; i < full.length; i += 1) inside[i] = full[i] > 0 ? 1 : 0;
-  const seen = new Uint8Array(full.length);
-  const islands = [];
-  const stack = new Int32Array(full.length);
-  for (let start = 0; start < full.length; start += 1) {
-    if (!inside[start] || seen[start]) continue;
-    islands.push(floodFrom(start, inside, seen, stack, width, height));
+  const least = SPECK_SHARE * full.length;
+  const regions = regionsOf(inside, width, height);
+  const islands = regions.filter((region) => inside[region[0]]);
+  const largest = Math.max(0, ...islands.map((island) => island.length));
+  for (const region of regions) {
+    if (region.length >= least || (inside[region[0]] && region.length === largest)) continue;
+    const other = 1 - inside[region[0]];
+    for (const at of region) inside[at] = other;
   }
-  const least = Math.min(SPECK_SHARE * full.length, Math.max(0, ...islands.map((island) => island.length)));
-  for (const island of islands) if (island.length < least) for (const at of island) inside[at] = 0;
   return inside;
 }
 
-/** The pixels that hang together with `start`, corners included. @returns {Int32Array} */
+/** The regions of equal pixels, islands and what lies between them. @returns {Int32Array[]} */
+function regionsOf(inside, width, height) {
+  const seen = new Uint8Array(inside.length);
+  const stack = new Int32Array(inside.length);
+  const regions = [];
+  for (let start = 0; start < inside.length; start += 1) {
+    if (!seen[start]) regions.push(floodFrom(start, inside, seen, stack, width, height));
+  }
+  return regions;
+}
+
+/** The pixels of one kind that hang together with `start`, corners included. @returns {Int32Array} */
 function floodFrom(start, inside, seen, stack, width, height) {
   let found = 1; // pixels before `next` are done, those before `found` wait
+  const kind = inside[start];
   stack[0] = start;
   seen[start] = 1;
   for (let next = 0; next < found; next += 1) {
@@ -121,7 +133,7 @@ function floodFrom(start, inside, seen, stack, width, height) {
     for (let row = Math.max(0, y - 1); row <= Math.min(height - 1, y + 1); row += 1) {
       for (let column = Math.max(0, x - 1); column <= Math.min(width - 1, x + 1); column += 1) {
         const at = row * width + column;
-        if (!inside[at] || seen[at]) continue;
+        if (seen[at] || inside[at] !== kind) continue;
         seen[at] = 1;
         stack[found] = at;
         found += 1;

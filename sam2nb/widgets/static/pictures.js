@@ -2,7 +2,7 @@
 
 import { logitsOf, maskOf, overlayOf } from "./masks.js";
 
-const LONGEST_SHOWN = 640; // pixels: the longer side of a mask on the screen
+const LONGEST_SHOWN = 480; // pixels: the longer side of a mask on the screen
 const THUMB = 56; // pixels: the longer side of a candidate
 const COLOR = /** @type {[number, number, number]} */ ([0, 158, 255]);
 const OUTLINE = 1.25; // pixels of the mask

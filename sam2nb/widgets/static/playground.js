@@ -256,7 +256,7 @@ async function main() {
     const files = ["runtime-wasm", "image_encoder", "mask_decoder"].map(embeddedBytes);
     const [wasm, encoder, decoder] = await Promise.all(files);
     const runtime = { code: await embeddedText("runtime-code"), wasm };
-    const model = { facts: JSON.parse(await embeddedText("facts")), encoder, decoder };
+    const model = { facts: JSON.parse(await embeddedText("facts")), encoder, decoder, optimised: true };
     state.model = await openModel({ runtime, model, worker: $("worker").textContent });
     times.opened = performance.now();
   } catch (error) {

@@ -4,7 +4,7 @@ import { ImageModel, openRuntime } from "./decode.js";
 
 /**
  * @typedef {import("./decode.js").Decoded} Decoded
- * @typedef {{facts: import("./decode.js").Facts, decoder: ArrayBuffer, encoder?: ArrayBuffer}} ModelFiles
+ * @typedef {import("./decode.js").ModelFiles} ModelFiles
  */
 
 /**
