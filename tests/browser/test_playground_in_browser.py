@@ -145,7 +145,8 @@ def test_the_masks_are_those_of_the_package_and_the_cut_out_holds_the_pixels_ins
     predictor = SAM2ImagePredictor(load_model("sam2nb_nano", device="cpu"))
     rgb = np.asarray(Image.open(ROOT / "data/photos/cat.jpg").convert("RGB"))
     predictor.set_image(rgb)
-    masks, scores, _ = predictor.predict([HEAD], [1], closer=False)
+    x, y, _ = page.execute_script("return window.state.history[0].point")  # screen pixels are whole, these are not
+    masks, scores, _ = predictor.predict([[x, y]], [1], closer=False)
     assert [button.text for button in candidates(page)] == [f"{score:.2f}" for score in scores]
     mask = masks[scores.argmax()]
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

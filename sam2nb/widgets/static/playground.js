@@ -23,8 +23,9 @@ const state = {
   hover: null, // where the pointer is
 };
 const stage = new Stage($("canvas"), { hover, point: addPoint, box: addBox, wheel: cycle, key: pressKey });
-/** Times for the tests, in milliseconds since the page was opened. */
+// For the tests: times in milliseconds since the page was opened, and what was prompted.
 const times = (window.times = { hovers: [] });
+window.state = state;
 
 function tell(text, isProblem = false) {
   $("status").textContent = text;
