@@ -1,6 +1,7 @@
 # make lab      open the notebooks                make test     run everything that must hold
 # make run      execute all notebooks             make lint     ruff only
 # make ends     a part of the tests with the oldest versions allowed, and with the newest Python
+# make site     pages that need no Python, in build/site/
 # make tree     refresh the tree of the README    make colab REPO=https://github.com/you/your-fork     write badges
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ ENDS := tests/test_build.py tests/media tests/weights/test_torch_file.py tests/p
 	tests/predict/test_prompts.py tests/predict/test_precision.py tests/predict/video/test_tracker.py \
 	tests/hardening/test_properties.py tests/hardening/test_fuzz.py
 
-.PHONY: lab run test ends lint checkpoint colab tree clean
+.PHONY: lab run test ends lint checkpoint site colab tree clean
 
 lab: $(VENV)/lab.done checkpoint
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_setup.ipynb
@@ -47,6 +48,9 @@ lint: $(VENV)/test.done
 checkpoint: $(VENV)/lab.done
 	@$(BIN)/python -m sam2nb download sam2_hiera_tiny || echo "No checkpoint could be fetched; the notebooks use sam2nb_nano."
 
+site: $(VENV)/site.done
+	$(BIN)/python tools/make_site.py
+
 colab: $(VENV)/lab.done
 	$(BIN)/python tools/colab.py "$(REPO)"
 
@@ -58,6 +62,10 @@ $(VENV)/bin/python:
 
 $(VENV)/lab.done: requirements.txt pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable ".[lab,train]"
+	touch $@
+
+$(VENV)/site.done: $(VENV)/lab.done pyproject.toml
+	$(PIP) --editable ".[onnx]"
 	touch $@
 
 # The official packages are the references of the tests. Installed without their dependencies: they would bring a

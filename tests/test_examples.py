@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +27,7 @@ WRITES = {
     "evaluate": ("out.json",),
     "finetune": ("out.safetensors",),
     "export": ("out/coins_coco.json", "out/coins.txt", "out/coins_labels.png", "out/coins_overlay.jpg"),
+    "onnx_track": ("out.npz",),
     "own_configuration": ("out/nano_384.yaml", "out/masks.jpg"),
 }
 SLOW = {"correct", "evaluate", "finetune"}
@@ -97,3 +99,17 @@ def test_no_example_shadows_a_package_when_it_is_run():
 
     taken = {path.stem for path in EXAMPLES.glob("*.py")} & set(packages_distributions())
     assert not taken, f"rename {', '.join(sorted(taken))}: an `import` of another package would run the script"
+
+
+def test_tracking_with_onnxruntime_alone_gives_the_masks_of_the_predictor(tmp_path):
+    from sam2nb import SAM2VideoPredictor, load_model
+
+    run_example("onnx_track", tmp_path / "masks.npz", tmp_path)
+    theirs = np.load(tmp_path / "masks.npz")["masks"]
+    # the example leaves the holes of masks open
+    predictor = SAM2VideoPredictor(load_model("sam2nb_nano", device="cpu"), fill_hole_area=0, progress=False)
+    session = predictor.init_state(ROOT / "data/clips/big_buck_bunny.mp4")
+    predictor.add_new_points_or_box(session, frame_idx=0, obj_id=1, box=[72, 105, 285, 282])
+    ours = [(result.masks[0, 0] > 0).numpy() for result in predictor.propagate_in_video(session)]
+    assert len(ours) == len(theirs) == 30
+    assert all((a & b).sum() >= 0.999 * (a | b).sum() for a, b in zip(ours, theirs, strict=True))

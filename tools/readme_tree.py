@@ -26,7 +26,7 @@ WIDTH = 120
 # Folders without an `__init__.py`: those of the project, in the order of the tree, and one of the package.
 FOLDERS = {
     "notebooks": "01_setup … 08_train_and_finetune, to be read in this order; solutions/",
-    "examples": "twelve short scripts to copy",
+    "examples": "thirteen short scripts to copy",
     "sam2nb": "the package; an entry imports only from entries above it",
     "configs": "hydra: a generation, a trunk and a short entry file per model; train/",
     "checkpoints": "sam2nb_nano and sam2nb_tiny (committed), and what is downloaded",
@@ -34,7 +34,7 @@ FOLDERS = {
     "tests": "mirrors sam2nb/; parity/ compares with the official package, browser/ clicks on the widgets",
     "tools": "what maintainers run: notebooks, badges, figures, this tree",
 }
-STATIC = {"widgets/static": "The browser side of the widgets"}
+STATIC = {"widgets/static": "The browser side: the prompt widget, the playground, decoding with onnxruntime-web"}
 
 
 def main() -> int:

@@ -41,10 +41,16 @@ INSTALL = "ONNX files need two packages more: pip install 'sam2nb[onnx]'"
 log = logging.getLogger(__name__)
 
 
-class FreeAxes(TorchFunctionMode):
-    """Run `unflatten` as a reshape: the exporter forgets behind an `unflatten` that the other axes are free."""
+class Traceable(TorchFunctionMode):
+    """Help the exporter over two operations while it traces.
+
+    Behind an `unflatten` it forgets that the other axes are free, so that becomes a reshape. It rounds the quotient of
+    a negative size towards zero, so sizes with a minus, which occur on fixed grids only, become plain numbers.
+    """
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if func is torch.Tensor.__neg__ and args[0].ndim == 0 and not args[0].is_floating_point():
+            return -int(args[0])
         if func is not torch.Tensor.unflatten:
             return func(*args, **(kwargs or {}))
         tensor, axis, sizes = args
@@ -101,7 +107,7 @@ def _trace(graph: Graph, path: Path) -> dict[str, torch.Tensor]:
         inputs = graph.example()
     # releases before 2.5 know this exporter only
     legacy = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
-    with warnings.catch_warnings(), FreeAxes():
+    with warnings.catch_warnings(), Traceable():
         warnings.simplefilter("ignore")  # that shapes become constants is what fixed sizes mean
         torch.onnx.export(
             graph,

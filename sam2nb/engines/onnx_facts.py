@@ -1,4 +1,4 @@
-"""The page of facts beside exported files: sizes, names, and what else another program must know."""
+"""The facts beside exported files: sizes, names, and what a program without this package must know."""
 
 from __future__ import annotations
 

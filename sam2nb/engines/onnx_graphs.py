@@ -227,7 +227,9 @@ class MemoryEncoderGraph(Graph):
         certain = torch.where(full > 0, CERTAIN, -CERTAIN)
         full = torch.where(from_prompt[..., None, None], certain, full)
         features = ImageFeatures(embedding, model.image_position(embedding), ())
-        return (model.memorize(features, full, object_score, from_prompt=False).float(),)
+        memory = model.memorize(features, full, object_score, from_prompt=False).float()
+        # an input that a model of the 2.0 generation does not look at stays an input
+        return (memory + 0 * object_score[..., None, None],)
 
 
 CERTAIN = 100.0  # a logit whose sigmoid is 1 in float32, and whose opposite's is 0 within 1e-43

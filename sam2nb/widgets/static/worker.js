@@ -1,0 +1,33 @@
+// The model in a worker: what arrives is a call of a method of `ImageModel`, what leaves is its result.
+
+import { ImageModel, openRuntime } from "./decode.js";
+
+/** @type {Promise<ImageModel> | null} */
+let opened = null;
+/** @type {Map<number, import("./decode.js").Features>} the features of images stay here, the page holds their numbers */
+const kept = new Map();
+
+const calls = {
+  open: async ({ runtime, model }) => {
+    opened = openRuntime(runtime).then((module) => ImageModel.open(module, model));
+    await opened;
+  },
+  encode: async ({ image, pixels }) => {
+    kept.set(image, await (await opened).encode(pixels));
+  },
+  keep: async ({ image, features }) => {
+    kept.set(image, features);
+  },
+  forget: async ({ image }) => {
+    kept.delete(image);
+  },
+  decode: async ({ image, prompt }) => (await opened).decode(kept.get(image), prompt),
+};
+
+self.onmessage = async ({ data: { call, name, content } }) => {
+  try {
+    self.postMessage({ call, result: await calls[name](content) });
+  } catch (error) {
+    self.postMessage({ call, problem: String(error.message ?? error) });
+  }
+};
