@@ -6,8 +6,7 @@
 The image encoder, the memory attention and the memory encoder are replaced in place, each compiled at its first call
 (`openvino_files`). The mask decoder stays PyTorch's, which is faster there. Wherever a box cannot be run as it was
 compiled, PyTorch runs it: with gradients, with hooks, after its weights have changed, for inputs of another size. The
-first call of a box runs in both and compares them: OpenVINO 2026.4 gives no numbers for nano in bfloat16 on some
-processors.
+first call of a box runs in both and compares them, since compiled code differs from processor to processor.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def compile_box(
         except OSError as error:
             log.warning("openvino cannot keep it: %s", error)
             return core.compile_model(model, "CPU", settings)
-    cache = {"CACHE_DIR": str(folder / "compiled"), "CACHE_MODE": "OPTIMIZE_SPEED"}
+    # a folder for each precision: OpenVINO would take one for the other
+    cache = {"CACHE_DIR": str(folder / "compiled" / precision), "CACHE_MODE": "OPTIMIZE_SPEED"}
     return core.compile_model(str(file), "CPU", {**settings, **cache})
 
 
