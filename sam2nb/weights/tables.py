@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sam2nb.resources import resource_dir
 from sam2nb.weights.files import StateFile, read_state_file
 from sam2nb.weights.registry import CHECKPOINTS, Checkpoint, checkpoint_folder, file_on_disk, find_checkpoint
 
@@ -13,6 +15,9 @@ PUBLISHED_NOTE = (
     "FPS and J&F (SA-V test, MOSE val, LVOS v2) as published by Meta for video on an A100, everything compiled, one "
     "object, decoding excluded."
 )
+
+ENGINE_LOSSES = "benchmarks/engine_losses.json"  # in data/, made by tools/measure_engines.py
+ENGINES_NOTE = "measured on data/sample/stills by tools/measure_engines.py"
 
 
 def checkpoint_table() -> list[str]:
@@ -35,7 +40,7 @@ def checkpoint_card(name_or_path: str) -> list[str]:
         return _file_lines(read_state_file(name_or_path))
     checkpoint = find_checkpoint(name_or_path)
     file = file_on_disk(checkpoint.name)
-    lines = _registry_lines(checkpoint)
+    lines = [*_registry_lines(checkpoint), *_engine_lines(checkpoint.name)]
     return lines + (_file_lines(read_state_file(file)) if file else [_line("on this machine", "no")])
 
 
@@ -71,6 +76,21 @@ def _registry_lines(checkpoint: Checkpoint) -> list[str]:
         lines.append(_line("published", f"{fps} FPS; J&F {sa_v} SA-V test, {mose} MOSE val, {lvos} LVOS v2"))
         lines.append(_line("", PUBLISHED_NOTE))
     return lines
+
+
+def _engine_lines(name: str) -> list[str]:
+    """The measured cost of other engines and precisions, one line each."""
+    file = resource_dir("data") / ENGINE_LOSSES
+    losses = json.loads(file.read_text()).get(name, {}) if file.is_file() else {}
+    lines = [
+        _line(
+            "" if index else "engines",
+            f"{way:17}  IoU by box {figures['box']:.3f}, by one click {figures['1 click']:.3f}; "
+            f"with the masks of float32 {figures['same box']:.3f}, {figures['same click']:.3f}",
+        )
+        for index, (way, figures) in enumerate(losses.items())
+    ]
+    return [*lines, _line("", ENGINES_NOTE)] if lines else []
 
 
 def _file_lines(file: StateFile) -> list[str]:
