@@ -67,11 +67,11 @@ def train(
     python -m sam2nb train nano --steps 200
     """
     from sam2nb.cli.report import path_of
-    from sam2nb.training.recipes import distilled, judgement, nano
+    from sam2nb.training.recipes import distilled, judgement, nano, polished
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = nano.read_recipe(recipe, tuple(overrides or ()))
-    chosen = {"distilled": distilled, "judgement": judgement}.get(settings.get("recipe"), nano)
+    chosen = {"distilled": distilled, "judgement": judgement, "polished": polished}.get(settings.get("recipe"), nano)
     if prepare:
         (partial(nano.prepare, limit=photos) if chosen is nano else nano.prepare_cutouts)(settings)
         return
