@@ -45,7 +45,12 @@ def fetch(
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe of configs/train.")] = "nano",
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe of configs/train: nano, or aligned with --teacher.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Give this checkpoint a tiny trunk: its other parts stay as they are.")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe, as in phases.0.steps=200.")
     ] = None,
@@ -65,13 +70,17 @@ def train(
     python -m sam2nb train nano --prepare --photos 8
 
     python -m sam2nb train nano --steps 200
+
+    python -m sam2nb train --teacher sam2.1_hiera_large
     """
     from sam2nb.cli.report import path_of
-    from sam2nb.training.recipes import distilled, judgement, nano, polished
+    from sam2nb.training.recipes import aligned, distilled, judgement, nano, polished
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    settings = nano.read_recipe(recipe, tuple(overrides or ()))
-    chosen = {"distilled": distilled, "judgement": judgement, "polished": polished}.get(settings.get("recipe"), nano)
+    changes = [*(overrides or ()), *([f"teacher={teacher}"] if teacher else ())]
+    settings = nano.read_recipe(recipe or ("aligned" if teacher else "nano"), tuple(changes))
+    others = {"aligned": aligned, "distilled": distilled, "judgement": judgement, "polished": polished}
+    chosen = others.get(settings.get("recipe"), nano)
     if prepare:
         (partial(nano.prepare, limit=photos) if chosen is nano else nano.prepare_cutouts)(settings)
         return

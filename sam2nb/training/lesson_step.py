@@ -16,7 +16,7 @@ from sam2nb.training.phase import Phase
 from sam2nb.training.simulated_user import correct
 from sam2nb.training.step import first_prompts
 
-OBJECTS = 8  # of a lesson, in one step
+OBJECTS = 4  # of a lesson, in one step
 IMITATE = 0.4  # probability that a photograph is clicked at random and all three masks of the teacher are learned
 
 Imitated = tuple[Tensor, Tensor]  # three masks (N, 3, 4h, 4w) in 0..1 and their quality (N, 3), of a teacher

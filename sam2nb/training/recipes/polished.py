@@ -75,8 +75,11 @@ def make_lessons(recipe: Mapping[str, Any], held_out: bool = False) -> dict[str,
 
     held_out: of photographs and cut-outs that are not trained on, in a folder of their own.
     """
-    folder = Path(recipe["lessons"]) / ("held_out" if held_out else "train")
-    files = {kind: [folder / f"{kind}_{index:05d}.safetensors" for index in range(recipe[kind])] for kind in KINDS}
+    folder = Path(recipe["lesson_folder"]) / ("held_out" if held_out else "train")
+    files = {
+        kind: [folder / f"{kind}_{index:05d}.safetensors" for index in range(recipe["lesson_counts"][kind])]
+        for kind in KINDS
+    }
     if all(file.exists() for kind in KINDS for file in files[kind]):
         return files
     model = read_model(recipe["start"], recipe, mode="eval").requires_grad_(False)
@@ -97,8 +100,8 @@ def make_lessons(recipe: Mapping[str, Any], held_out: bool = False) -> dict[str,
 
 
 def photo_files(recipe: Mapping[str, Any], held_out: bool) -> list[Path]:
-    """The photographs of `recipe["photos_from"]`, or of the sources, as far as they are (not) held out."""
-    paths = sorted(Path(recipe["photos_from"]).iterdir()) if recipe["photos_from"] else list_photos(recipe)
+    """The photographs of `recipe["photos"]`, or of the sources, as far as they are (not) held out."""
+    paths = sorted(Path(recipe["photos"]).iterdir()) if recipe["photos"] else list_photos(recipe)
     held = is_held_out(np.arange(len(paths)), recipe)
     return [path for path, is_held in zip(paths, held, strict=True) if is_held == held_out]
 
