@@ -35,6 +35,7 @@ from sam2nb.training.loop import RunOptions, train
 from sam2nb.training.phase import Phase
 from sam2nb.training.recipes.distilled import PRECISIONS
 from sam2nb.training.recipes.nano import is_held_out, list_photos
+from sam2nb.weights.checkpoint import loaded_state
 from sam2nb.weights.files import write_state_file
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ def _photo_lessons(model: SAM2, photos: list[Path], files: list[Path], recipe: M
         pixels = to_pixels(read_view(photos[photo], recipe["teacher_side"], view)[None])
         rng = generator(recipe["seed"], index, 0)
         pixels = pixels.flip(-1) if rng.random() < 0.5 else pixels
-        precision = PRECISIONS[recipe["mixed_precision"]]
+        precision = PRECISIONS[recipe["teacher_precision"]]
         photo_lesson(rng, model, teacher, pixels, recipe["clicks_per_side"], precision).save(file)
 
 
@@ -167,7 +168,7 @@ def read_model(weights: str | Path, recipe: Mapping[str, Any], mode: str) -> SAM
 def start_model(recipe: Mapping[str, Any]) -> SAM2:
     """The model to train: its decoder is moved by `recipe["back"]` of the way towards the teacher's."""
     model = read_model(recipe["start"], recipe, mode="train")
-    teacher = load_model(recipe["teacher"], device="cpu", fast=False).state_dict()
+    teacher = loaded_state(load_model(recipe["teacher"], device="cpu", fast=False))
     for name, tensor in model.state_dict().items():
         goal = teacher.get(name)
         if goal is not None and name.startswith(DECODER) and not any(part in name for part in OF_THE_ENCODER):

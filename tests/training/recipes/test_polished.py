@@ -30,14 +30,14 @@ def recipe(toy_sources, tmp_path):
         "teacher_side": 128,
         "view_side": 64,
         "image_size": 64,
-        "mixed_precision": "no",
+        "teacher_precision": "no",
         "start": str(save_checkpoint(worse, tmp_path / "worse.safetensors")),
         "back": 0.0,
         "held_out": 3,
         "frames": 3,
         "lesson_counts": {"photos": 3, "scenes": 2, "clips": 4},
     }
-    found["phases"][0] |= {"steps": 25, "warmup": 1, "rates": {"sam_mask_decoder": 1e-3}}
+    found["phases"][0] |= {"steps": 25, "minutes": 0, "warmup": 1, "rates": {"sam_mask_decoder": 1e-3}}
     return found
 
 
