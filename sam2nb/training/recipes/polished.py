@@ -65,7 +65,10 @@ def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str
         stop_after=stop_after,
         device=device,
     )
-    return save(average.model, folder, recipe)
+    start, trained = start_model(recipe).state_dict(), average.model.cpu()
+    for name, tensor in trained.state_dict().items():
+        tensor.lerp_(start[name], 1 - recipe["kept"])
+    return save(trained, folder, recipe)
 
 
 # --- lessons ----------------------------------------------------------------------------------------------------------

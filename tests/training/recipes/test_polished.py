@@ -33,6 +33,7 @@ def recipe(toy_sources, tmp_path):
         "teacher_precision": "no",
         "start": str(save_checkpoint(worse, tmp_path / "worse.safetensors")),
         "back": 0.0,
+        "kept": 1.0,
         "held_out": 3,
         "frames": 3,
         "lesson_counts": {"photos": 3, "scenes": 2, "clips": 4},
