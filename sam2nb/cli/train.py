@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Any
 
 import typer
 
@@ -45,12 +47,8 @@ def fetch(
 
 
 def train(
-    recipe: Annotated[
-        str | None, typer.Argument(help="A recipe of configs/train: nano, or aligned with --teacher.")
-    ] = None,
-    teacher: Annotated[
-        str | None, typer.Option(help="Give this checkpoint a tiny trunk: its other parts stay as they are.")
-    ] = None,
+    recipe: Annotated[str | None, typer.Argument(help="A recipe of configs/train, nano if not given.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Give this checkpoint the tiny trunk (recipe: aligned).")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe, as in phases.0.steps=200.")
     ] = None,
@@ -74,18 +72,25 @@ def train(
     python -m sam2nb train --teacher sam2.1_hiera_large
     """
     from sam2nb.cli.report import path_of
-    from sam2nb.training.recipes import aligned, distilled, judgement, nano, polished
+    from sam2nb.training.recipes import nano
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    changes = [*(overrides or ()), *([f"teacher={teacher}"] if teacher else ())]
-    settings = nano.read_recipe(recipe or ("aligned" if teacher else "nano"), tuple(changes))
-    others = {"aligned": aligned, "distilled": distilled, "judgement": judgement, "polished": polished}
-    chosen = others.get(settings.get("recipe"), nano)
+    changes = (*(overrides or ()), *([f"teacher={teacher}"] if teacher else ()))
+    settings = nano.read_recipe(recipe or ("aligned" if teacher else "nano"), changes)
+    chosen = recipe_module(settings)
     if prepare:
         (partial(nano.prepare, limit=photos) if chosen is nano else nano.prepare_cutouts)(settings)
         return
     with reporting.open("train") as report:
         report.tell([path_of(chosen.run(settings, stop_after=steps, device=device))])
+
+
+def recipe_module(settings: Mapping[str, Any]) -> ModuleType:
+    """The module that runs a recipe of configs/train."""
+    from sam2nb.training.recipes import aligned, distilled, judgement, nano, polished
+
+    others = {"aligned": aligned, "distilled": distilled, "judgement": judgement, "polished": polished}
+    return others.get(settings.get("recipe"), nano)
 
 
 def finetune(

@@ -1,4 +1,4 @@
-"""Lessons: features of a frozen encoder with prompts and right answers, computed once and kept as files.
+"""Lessons on disk: features of a frozen encoder, prompts, and right answers.
 
 A decoder then learns from them without encoding an image, which a CPU can do. There are lessons on photographs, with a
 teacher's answers to clicks and boxes; on composed scenes, with exact masks; and on frames of composed clips, with what

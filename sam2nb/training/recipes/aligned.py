@@ -1,4 +1,4 @@
-"""The recipe of `train --teacher NAME`: a small encoder takes the place of any official checkpoint's large one.
+"""The recipe of `train --teacher NAME`: a small encoder in place of a large one.
 
 The student has the teacher's prompt encoder, decoder and memory, which are frozen, and Meta's tiny trunk. Trunk and
 neck learn to give the teacher's three maps of the same crops, so that all the rest can be used as it was trained. The
