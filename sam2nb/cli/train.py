@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Any
 
 import typer
 
@@ -45,7 +47,8 @@ def fetch(
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe of configs/train.")] = "nano",
+    recipe: Annotated[str | None, typer.Argument(help="A recipe of configs/train, nano if not given.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Give this checkpoint the tiny trunk (recipe: aligned).")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe, as in phases.0.steps=200.")
     ] = None,
@@ -65,18 +68,29 @@ def train(
     python -m sam2nb train nano --prepare --photos 8
 
     python -m sam2nb train nano --steps 200
+
+    python -m sam2nb train --teacher sam2.1_hiera_large
     """
     from sam2nb.cli.report import path_of
-    from sam2nb.training.recipes import distilled, judgement, nano
+    from sam2nb.training.recipes import nano
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    settings = nano.read_recipe(recipe, tuple(overrides or ()))
-    chosen = {"distilled": distilled, "judgement": judgement}.get(settings.get("recipe"), nano)
+    changes = (*(overrides or ()), *([f"teacher={teacher}"] if teacher else ()))
+    settings = nano.read_recipe(recipe or ("aligned" if teacher else "nano"), changes)
+    chosen = recipe_module(settings)
     if prepare:
         (partial(nano.prepare, limit=photos) if chosen is nano else nano.prepare_cutouts)(settings)
         return
     with reporting.open("train") as report:
         report.tell([path_of(chosen.run(settings, stop_after=steps, device=device))])
+
+
+def recipe_module(settings: Mapping[str, Any]) -> ModuleType:
+    """The module that runs a recipe of configs/train."""
+    from sam2nb.training.recipes import aligned, distilled, judgement, nano, polished
+
+    others = {"aligned": aligned, "distilled": distilled, "judgement": judgement, "polished": polished}
+    return others.get(settings.get("recipe"), nano)
 
 
 def finetune(

@@ -16,7 +16,7 @@ from sam2nb.masks.measure import iou
 from sam2nb.structures import MaskPrediction
 
 FOCAL_GAMMA, FOCAL_ALPHA = 2.0, 0.25  # alpha: the weight of the object's pixels; as in the official training
-WEIGHTS = {"focal": 20.0, "dice": 1.0, "iou": 1.0, "object": 1.0, "features": 1.0}
+WEIGHTS = {"focal": 20.0, "dice": 1.0, "iou": 1.0, "object": 1.0, "features": 1.0, "pointer": 1.0}
 
 
 def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:

@@ -122,10 +122,13 @@ class TrainingStep(nn.Module):
 
     def tracked_frame(self, features: ImageFeatures, bank: MemoryBank, frame: int) -> MaskPrediction:
         """Predict a frame without a prompt: three masks per object, as in tracking."""
-        memories = recollect([bank], choose_in_clip(frame, self.model.num_maskmem))
-        conditioned = self.model.recall(features, memories)
+        conditioned = self.conditioned(features, bank, frame)
         padding = Prompts.padding(len(conditioned), conditioned.device)
         return self.model.predict_masks(conditioned, features.high_res, padding, multimask=True)
+
+    def conditioned(self, features: ImageFeatures, bank: MemoryBank, frame: int) -> Tensor:
+        """The embedding of a frame after it has attended to the memories of those before: -> (N, 256, h, w)"""
+        return self.model.recall(features, recollect([bank], choose_in_clip(frame, self.model.num_maskmem)))
 
     def remember(
         self,

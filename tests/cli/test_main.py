@@ -76,7 +76,8 @@ def test_the_examples_in_the_help_run(example, tmp_path, monkeypatch):
     monkeypatch.setitem(KEY_FRAME_SETTINGS, "points_per_side", 2)
     monkeypatch.setattr("sam2nb.training.data.sources.fetch_sources", lambda _: {"a": {"skipped": "no network"}})
     monkeypatch.setattr("sam2nb.training.recipes.nano.prepare", lambda *_, **__: None)
-    monkeypatch.setattr("sam2nb.training.recipes.nano.run", lambda *_, **__: Path("runs/nano"))
+    for recipe in ("nano", "aligned"):
+        monkeypatch.setattr(f"sam2nb.training.recipes.{recipe}.run", lambda *_, **__: Path("runs"))
     command, *words = shlex.split(example)
     done = CliRunner().invoke(app, [command, *words, *SMALL.get(command, [])])
     assert done.exit_code == 0, (done.output, done.exception)

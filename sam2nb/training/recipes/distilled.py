@@ -19,14 +19,13 @@ import numpy as np
 import torch
 
 from sam2nb.build import build_sam2, load_model
-from sam2nb.devices import pick_device
 from sam2nb.model.sam2 import SAM2
 from sam2nb.training.data.batches import ClipBatch, generator
 from sam2nb.training.data.cutouts import open_cutouts
 from sam2nb.training.data.scenes import clip_of_scenes
 from sam2nb.training.data.stock import Stock, label, new_stock, read_views
 from sam2nb.training.distillation import CropBatch, DistillationStep, crops_of_scenes, spread_of_features
-from sam2nb.training.loop import RunOptions, train
+from sam2nb.training.loop import RunOptions, make_accelerator, train
 from sam2nb.training.low_rank import add_low_rank_updates, merge_low_rank_updates
 from sam2nb.training.phase import Phase
 from sam2nb.training.recipes.nano import inherit, is_held_out, list_photos
@@ -51,7 +50,7 @@ def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str
     torch.set_num_threads(recipe["threads"])
     folder = Path(recipe["runs"]) / recipe["name"]
     views = read_views(training_photos(recipe), recipe["views"], recipe["view_side"], recipe["workers"])
-    place = pick_device(device)
+    place = make_accelerator(recipe["mixed_precision"], device).device
     if place.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)  # it plans every new shape anew, which takes longer than a step
         torch.set_float32_matmul_precision("high")

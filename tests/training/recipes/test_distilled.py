@@ -6,10 +6,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from sam2nb.build import build_sam2, load_model
-from sam2nb.training.data.cutouts import CUTOUT_SIDE
 from sam2nb.training.distillation import CropBatch, DistillationStep
 from sam2nb.training.phase import Phase
 from sam2nb.training.recipes import distilled
@@ -22,26 +20,12 @@ CROPS, CLIPS = {"crops": 2, "clicks": 4}, {"clips": 1, "frames": 3}
 
 
 @pytest.fixture
-def recipe(tmp_path):
+def recipe(tmp_path, toy_sources):
     """A recipe over three striped photographs and a round cut-out."""
-    photos, cutouts = tmp_path / "photos", tmp_path / "data" / "cutouts"
-    photos.mkdir()
-    cutouts.mkdir(parents=True)
-    for index in range(3):
-        stripes = np.kron(np.random.default_rng(index).integers(0, 255, (6, 8, 3)), np.ones((20, 20, 1)))
-        Image.fromarray(stripes.astype(np.uint8)).save(photos / f"{index}.png")
-    y, x = np.mgrid[:CUTOUT_SIDE, :CUTOUT_SIDE] - CUTOUT_SIDE / 2
-    rgba = np.zeros((2, CUTOUT_SIDE, CUTOUT_SIDE, 4), np.uint8)
-    rgba[:, x**2 + y**2 < 100**2] = (220, 80, 30, 255)
-    np.save(cutouts / "rgba.npy", rgba)
-    np.save(cutouts / "sizes.npy", np.full((2, 2), CUTOUT_SIDE, np.int16))
-    np.save(cutouts / "weights.npy", np.full(2, 0.5))
-    (cutouts / "names.txt").write_text("a\nb")
 
     def make(name: str, steps: tuple[int, int], **changes) -> dict:
         found = read_recipe(name) | {
-            "photos": str(photos),
-            "data": str(tmp_path / "data"),
+            **toy_sources,
             "runs": str(tmp_path / "runs"),
             "teacher": "sam2nb_nano",
             "teacher_side": 128,

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from sam2nb.build import build_sam2, load_model
 from sam2nb.training.data.stock import new_stock
+from sam2nb.training.recipes import judgement
 from sam2nb.training.recipes.judgement import (
     Listener,
     answers_on_photographs,
@@ -10,6 +12,8 @@ from sam2nb.training.recipes.judgement import (
     train_head,
     wanted_quality,
 )
+from sam2nb.training.recipes.nano import read_recipe
+from sam2nb.weights.checkpoint import save_checkpoint
 
 
 def test_half_the_quality_is_agreement_with_the_best_mask_and_half_with_any():
@@ -47,3 +51,38 @@ def test_only_the_head_learns_and_it_learns_the_order(small_model, materials):
     with torch.no_grad():
         found = model.sam_mask_decoder.iou_prediction_head(tokens)[:, 1:]
     assert (found.argmax(1) == 1).all()
+
+
+@pytest.mark.slow
+def test_the_whole_recipe_mends_a_spoilt_head(toy_sources, tmp_path):
+    spoilt = load_model("sam2nb_nano", device="cpu", fast=False)
+    with torch.no_grad():
+        spoilt.sam_mask_decoder.iou_prediction_head.layers[-1].bias.sub_(2.0)
+    recipe = read_recipe("nano_judgement") | {
+        **toy_sources,
+        "runs": str(tmp_path / "runs"),
+        "teacher": "sam2nb_nano",
+        "teacher_side": 128,
+        "start": str(save_checkpoint(spoilt, tmp_path / "spoilt.safetensors")),
+        "image_size": 128,
+        "view_side": 128,
+        "threads": 1,
+        "workers": 0,
+        "photographs": 2,
+        "clicks": 12,
+        "scenes": 3,
+        "steps": 80,
+        "rate": 1e-3,
+    }
+    path = judgement.run(recipe)
+    views = judgement.read_views(judgement.training_photos(recipe), 1, 128, 0)
+    teacher = load_model("sam2nb_nano", device="cpu", image_size=128, fast=False)
+
+    def error(weights) -> float:
+        model = build_sam2("sam2nb_nano", weights, "cpu", hydra_overrides_extra=["++model.image_size=128"], fast=False)
+        rng = np.random.default_rng(9)
+        tokens, quality = answers_on_photographs(model, Listener(model), teacher, views, 12, rng)
+        with torch.no_grad():
+            return float((model.sam_mask_decoder.iou_prediction_head(tokens)[:, 1:] - quality).abs().mean())
+
+    assert error(path) < 0.7 * error(recipe["start"])

@@ -1,0 +1,191 @@
+"""The recipe of a last polish: the mask decoder alone, on features that are computed once.
+
+The encoder stays frozen, so its features, a teacher's answers and exact masks of composed scenes are kept as lessons
+(`sam2nb/training/data/lessons.py`). The decoder starts part of the way back to the teacher's. So that tracking stays as
+it is, frames of clips are among the lessons, with the object pointers that the memory was trained with.
+
+    python -m sam2nb train tiny_polished
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import load_file
+from tqdm.auto import tqdm
+
+from sam2nb.build import build_sam2, load_model
+from sam2nb.model.sam2 import SAM2
+from sam2nb.training.data.batches import generator
+from sam2nb.training.data.cutouts import open_cutouts
+from sam2nb.training.data.lessons import Lesson, clip_lessons, photo_lesson, scene_lesson
+from sam2nb.training.data.scenes import clip_of_scenes
+from sam2nb.training.data.stock import MASK_SIDE, MAX_MASKS, Stock, new_stock
+from sam2nb.training.data.teacher import read_view, to_pixels
+from sam2nb.training.lesson_step import LessonStep
+from sam2nb.training.loop import RunOptions, train
+from sam2nb.training.phase import Phase
+from sam2nb.training.recipes.distilled import PRECISIONS
+from sam2nb.training.recipes.nano import is_held_out, list_photos
+from sam2nb.weights.checkpoint import loaded_state
+from sam2nb.weights.files import write_state_file
+
+logger = logging.getLogger(__name__)
+
+DECODER = "sam_mask_decoder."
+OF_THE_ENCODER = ("conv_s0", "conv_s1")  # weights of the decoder's box that run once per image
+KINDS = ("photos", "scenes", "clips")  # of lessons, as files are named and `batch` of a phase counts them
+
+
+def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str | None = None) -> Path:
+    """Make the lessons that are missing, then train; returns the checkpoint written at the end.
+
+    stop_after: end after this many steps; the same call continues the run. device: as for `train`.
+    """
+    torch.set_num_threads(recipe["threads"])
+    lessons = make_lessons(recipe)
+    model = start_model(recipe)
+    folder = Path(recipe["runs"]) / recipe["name"]
+    options = {option.name: recipe[option.name] for option in dataclasses.fields(RunOptions)}
+    average = train(
+        LessonStep(model),
+        [Phase(**settings) for settings in recipe["phases"]],
+        LessonBatches(lessons),
+        folder,
+        RunOptions(**options),
+        validate=lambda model, *_: save(model, folder, recipe),
+        stop_after=stop_after,
+        device=device,
+    )
+    start, trained = start_model(recipe).state_dict(), average.model.cpu()
+    for name, tensor in trained.state_dict().items():
+        tensor.lerp_(start[name], 1 - recipe["kept"])
+    return save(trained, folder, recipe)
+
+
+# --- lessons ----------------------------------------------------------------------------------------------------------
+
+
+def make_lessons(recipe: Mapping[str, Any], held_out: bool = False) -> dict[str, list[Path]]:
+    """Make the lessons that are not on disk yet -> their files by kind
+
+    held_out: of photographs and cut-outs that are not trained on, in a folder of their own.
+    """
+    folder = Path(recipe["lesson_folder"]) / ("held_out" if held_out else "train")
+    files = {
+        kind: [folder / f"{kind}_{index:05d}.safetensors" for index in range(recipe["lesson_counts"][kind])]
+        for kind in KINDS
+    }
+    if all(file.exists() for kind in KINDS for file in files[kind]):
+        return files
+    model = read_model(recipe["start"], recipe, mode="eval").requires_grad_(False)
+    photos = photo_files(recipe, held_out)
+    _photo_lessons(model, photos, files["photos"], recipe)
+    stock = stock_of_lessons(photos, files["photos"], recipe, held_out)
+    for index, file in enumerate(tqdm(files["scenes"], desc="scenes")):
+        if not file.exists():
+            scene_lesson(generator(recipe["seed"], index, 1, held_out), model, stock).save(file)
+    frames = recipe["frames"]
+    for index in tqdm(range(0, len(files["clips"]), frames), desc="clips"):
+        if not files["clips"][min(index + frames, len(files["clips"])) - 1].exists():
+            rng = generator(recipe["seed"], index, 2, held_out)
+            clip = clip_of_scenes(rng, stock, clips=1, frames=frames, side=model.image_size)
+            for file, lesson in zip(files["clips"][index:], clip_lessons(model, clip), strict=False):
+                lesson.save(file)
+    return files
+
+
+def photo_files(recipe: Mapping[str, Any], held_out: bool) -> list[Path]:
+    """The photographs of `recipe["photos"]`, or of the sources, as far as they are (not) held out."""
+    paths = sorted(Path(recipe["photos"]).iterdir()) if recipe["photos"] else list_photos(recipe)
+    held = is_held_out(np.arange(len(paths)), recipe)
+    return [path for path, is_held in zip(paths, held, strict=True) if is_held == held_out]
+
+
+def _photo_lessons(model: SAM2, photos: list[Path], files: list[Path], recipe: Mapping[str, Any]) -> None:
+    """Whole photographs first, then parts of them."""
+    if all(file.exists() for file in files):
+        return
+    teacher = load_model(recipe["teacher"], "cpu", image_size=recipe["teacher_side"])
+    for index, file in enumerate(tqdm(files, desc="photographs")):
+        if file.exists():
+            continue
+        view, photo = divmod(index, len(photos))
+        pixels = to_pixels(read_view(photos[photo], recipe["teacher_side"], view)[None])
+        rng = generator(recipe["seed"], index, 0)
+        pixels = pixels.flip(-1) if rng.random() < 0.5 else pixels
+        precision = PRECISIONS[recipe["teacher_precision"]]
+        photo_lesson(rng, model, teacher, pixels, recipe["clicks_per_side"], precision).save(file)
+
+
+def stock_of_lessons(photos: list[Path], lessons: list[Path], recipe: Mapping[str, Any], held_out: bool) -> Stock:
+    """Whole photographs with the masks of their lessons, and cut-outs, to compose scenes of."""
+    views = np.stack([read_view(path, recipe["view_side"]) for path in photos])
+    cutouts = open_cutouts(Path(recipe["data"]) / "cutouts")
+    stock = new_stock(
+        views, cutouts.only(is_held_out(np.arange(len(cutouts)), recipe) == held_out), torch.device("cpu")
+    )
+    for index, file in enumerate(lessons[: len(photos)]):
+        mirrored = generator(recipe["seed"], index, 0).random() < 0.5
+        masks = Lesson.load(file).truth[:MAX_MASKS]
+        masks = masks.flip(-1) if mirrored else masks
+        if len(masks):
+            large = F.interpolate(masks[:, None], size=(MASK_SIDE, MASK_SIDE), mode="bilinear")[:, 0] > 0.5
+            stock.masks[index, : len(masks)] = large
+            stock.counts[index] = len(masks)
+    return stock
+
+
+class LessonBatches:
+    """Takes as many lessons of every kind as the phase's `batch` says: {"photos": 2, "scenes": 1, "clips": 1}"""
+
+    def __init__(self, files: Mapping[str, list[Path]]) -> None:
+        self.files = files
+
+    def __call__(self, rng: np.random.Generator, phase: Phase, step: int) -> tuple[Lesson, ...]:
+        chosen = [
+            self.files[kind][int(rng.integers(len(self.files[kind])))]
+            for kind in KINDS
+            for _ in range(phase.batch.get(kind, 0))
+        ]
+        return tuple(Lesson.load(file) for file in chosen)
+
+
+# --- model ------------------------------------------------------------------------------------------------------------
+
+
+def read_model(weights: str | Path, recipe: Mapping[str, Any], mode: str) -> SAM2:
+    """A model of the recipe's configuration and input size with the weights of a file."""
+    size = f"++model.image_size={recipe['image_size']}"
+    return build_sam2(recipe["model"], weights, mode=mode, device="cpu", hydra_overrides_extra=[size], fast=False)
+
+
+def start_model(recipe: Mapping[str, Any]) -> SAM2:
+    """The model to train: its decoder is moved by `recipe["back"]` of the way towards the teacher's."""
+    model = read_model(recipe["start"], recipe, mode="train")
+    teacher = loaded_state(load_model(recipe["teacher"], device="cpu", fast=False))
+    for name, tensor in model.state_dict().items():
+        goal = teacher.get(name)
+        if goal is not None and name.startswith(DECODER) and not any(part in name for part in OF_THE_ENCODER):
+            tensor.lerp_(goal, recipe["back"])
+    return model
+
+
+def save(model: SAM2, folder: Path, recipe: Mapping[str, Any]) -> Path:
+    """Write the weights as `folder/model.safetensors`, in the form of the file that the run began with."""
+    before = read_model(recipe["start"], recipe, mode="eval").state_dict()
+    with safe_open(recipe["start"], "pt") as file:
+        notes = file.metadata()
+    state = load_file(recipe["start"])
+    for name, tensor in model.cpu().state_dict().items():
+        if not torch.equal(tensor, before[name]):
+            state[name] = tensor.to(state[name].dtype if name in state else torch.float16)
+    return write_state_file(folder / "model.safetensors", state, notes)
