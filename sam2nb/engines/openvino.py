@@ -63,7 +63,9 @@ def use_openvino(model: SAM2, precision: str = "float32") -> SAM2:
         log.warning("the package openvino is missing, PyTorch computes: %s", INSTALL)
         return model
     model.compute_dtype = torch.float32  # of what goes in and comes out
-    model.encode_image = ImageEncoderBox(model, model, model.encode_image, ImageEncoderGraph, precision)
+    decoder = model.sam_mask_decoder
+    encoder = nn.ModuleList((model.image_encoder, decoder.conv_s0, decoder.conv_s1))
+    model.encode_image = ImageEncoderBox(model, encoder, model.encode_image, ImageEncoderGraph, precision)
     for name, graph, kind in (
         ("memory_attention", MemoryAttentionGraph, MemoryAttentionBox),
         ("memory_encoder", MemoryEncoderGraph, MemoryEncoderBox),
@@ -85,7 +87,7 @@ def engine_of(model: SAM2) -> str:
 class Box:
     """A box of a model, compiled at its first call.
 
-    box: the module whose work it does. in_torch: the method that it replaces.
+    box: the module whose work it does, or several. in_torch: the method that it replaces.
     """
 
     model: SAM2
@@ -147,7 +149,7 @@ class Box:
 
         precision = self._floating
         lossy = self.precision == "int8" and self.graph is ImageEncoderGraph
-        fingerprint = weights_fingerprint(self.model)[:FINGERPRINT_DIGITS]
+        fingerprint = weights_fingerprint(self.box)[:FINGERPRINT_DIGITS]
         side = self.model.image_size
         kind = "int8" if lossy else "float32"
         stem = f"{self.model.config_name}-{fingerprint}-{side}-{self.graph.name.replace(' ', '_')}-{kind}"
