@@ -55,13 +55,11 @@ def benchmark(
 
     Raises ValueError for unknown parts and contestants, and if a contestant cannot start.
     """
-    contestants = entries(against)
-    for part in parts:
-        find_part(part)  # an unknown name is an error before anything is started
+    contestants, _ = entries(against), [find_part(part) for part in parts]  # errors before anything is started
     name = (best_on_disk() if model == "auto" else find_checkpoint(model)).name
     precision = str(pick_dtype(dtype, pick_device(device))).removeprefix("torch.")
-    load = workload or Workload()
-    setting = Setting(name, weights, device, precision, image_size, compile, threads, workload=load, busy=busy)
+    common = {"workload": workload or Workload(), "busy": busy}
+    setting = Setting(name, weights, device, precision, image_size, compile, threads, **common)
     result = new_record(setting, contestants)
     for part in _measured(result, contestants, parts, repeats):
         for line in result.lines(part):
