@@ -18,15 +18,12 @@ from sam2nb.resources import resource_dir
 if TYPE_CHECKING:
     import openvino
 
-FOLDERS = ("photos", "sample/stills/images")
-
 log = logging.getLogger(__name__)
 
 
 def calibration_photos() -> list[Path]:
     """The photographs whose features decide the ranges of the whole numbers."""
-    folders = [resource_dir("data") / name for name in FOLDERS]
-    return sorted(file for folder in folders for file in folder.iterdir() if file.suffix in IMAGE_SUFFIXES)
+    return sorted(file for file in (resource_dir("data") / "photos").iterdir() if file.suffix in IMAGE_SUFFIXES)
 
 
 def quantise(model: openvino.Model, image_size: int) -> openvino.Model:

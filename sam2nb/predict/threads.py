@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -40,6 +41,13 @@ class Neighbours:
         self.busy = 0.0
 
     def busy_cores(self) -> float:
+        """How many cores other programs use: on average since the last measurement, but no more than right now.
+
+        The average alone would count what has ended meanwhile.
+        """
+        return min(self._used_since(), waiting_programs())
+
+    def _used_since(self) -> float:
         """How many cores other programs used, on average, between the last two measurements."""
         now = self._usage()
         span = now.at - self.last.at
@@ -59,6 +67,15 @@ def own_cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def waiting_programs() -> float:
+    """How many threads of other programs compute, or wait for a core, at this moment; infinite where nobody knows."""
+    try:
+        running = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
+    except (OSError, IndexError):
+        return float("inf")
+    return int(running) - 1  # the one that asks
 
 
 def _idle(times: NamedTuple) -> float:

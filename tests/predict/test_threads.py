@@ -70,8 +70,9 @@ def test_a_number_in_the_environment_decides(monkeypatch, four_threads):
 
 
 def test_the_own_work_is_not_a_neighbours(monkeypatch):
-    now = {"clock": 100.0, "own": 5.0, "used": [10.0, 10.0]}
+    now = {"clock": 100.0, "own": 5.0, "used": [10.0, 10.0], "waiting": 9}
     monkeypatch.setattr(threads, "own_cores", lambda: [0, 1])
+    monkeypatch.setattr(threads, "waiting_programs", lambda: now["waiting"])
     monkeypatch.setattr(threads.time, "monotonic", lambda: now["clock"])
     monkeypatch.setattr(threads.time, "process_time", lambda: now["own"])
     monkeypatch.setattr(threads.psutil, "cpu_times", lambda percpu: [Times(u, 50.0, 1.0, 0.0) for u in now["used"]])
@@ -80,5 +81,12 @@ def test_the_own_work_is_not_a_neighbours(monkeypatch):
     assert neighbours.busy_cores() == pytest.approx(0.75)
     now.update(clock=102.1, own=7.1, used=[12.1, 11.6])  # too soon to measure again
     assert neighbours.busy_cores() == pytest.approx(0.75)
+    now.update(waiting=0)  # what used the cores has ended
+    assert neighbours.busy_cores() == 0
+    now.update(waiting=float("inf"))  # no system to ask
     now.update(clock=104.0, own=11.0, used=[13.9, 13.0])  # nothing but our own work
     assert neighbours.busy_cores() == pytest.approx(0.0)
+
+
+def test_whoever_waits_for_a_core_is_counted():
+    assert threads.waiting_programs() >= 0
