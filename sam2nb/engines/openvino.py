@@ -98,6 +98,7 @@ class Box:
     failed: bool = False
     checked: bool = False
     versions: tuple = ()
+    threads: int = field(default_factory=torch.get_num_threads)
     lock: Any = field(default_factory=Lock, repr=False)
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
@@ -154,7 +155,9 @@ class Box:
         kind = "int8" if lossy else "float32"
         stem = f"{self.model.config_name}-{fingerprint}-{side}-{self.graph.name.replace(' ', '_')}-{kind}"
         self.versions = self._weight_versions()
-        return compile_box(lambda: self.graph(exportable(self.model)), stem, precision, self._quantise(lossy))
+        return compile_box(
+            lambda: self.graph(exportable(self.model)), stem, precision, self._quantise(lossy), self.threads
+        )
 
     @property
     def _floating(self) -> str:

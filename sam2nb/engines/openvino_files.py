@@ -44,12 +44,16 @@ def native_precision() -> str:
 
 
 def compile_box(
-    make_graph: Callable[[], Graph], stem: str, precision: str, quantise: Callable[[openvino.Model], openvino.Model]
+    make_graph: Callable[[], Graph],
+    stem: str,
+    precision: str,
+    quantise: Callable[[openvino.Model], openvino.Model],
+    threads: int,
 ) -> openvino.CompiledModel:
     """A box, compiled for this processor; from its file, if it has one.
 
     make_graph: called where there is no file. stem: of the file's name. precision: what it computes in, "float32" or
-    "bfloat16". quantise: applied before the file is written, the identity for no change.
+    "bfloat16". quantise: applied before the file is written, the identity for no change. threads: that it may use.
     """
     with no_telemetry():
         import openvino
@@ -59,7 +63,7 @@ def compile_box(
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,  # a core may be taken by another program
     }
     if not file.is_file():
@@ -70,8 +74,8 @@ def compile_box(
         except OSError as error:
             log.warning("openvino cannot keep it: %s", error)
             return core.compile_model(model, "CPU", settings)
-    # a folder for each precision: OpenVINO would take one for the other
-    cache = {"CACHE_DIR": str(folder / "compiled" / precision), "CACHE_MODE": "OPTIMIZE_SPEED"}
+    # a folder for each precision and number of threads: OpenVINO would take one for the other
+    cache = {"CACHE_DIR": str(folder / "compiled" / f"{precision}-{threads}"), "CACHE_MODE": "OPTIMIZE_SPEED"}
     return core.compile_model(str(file), "CPU", {**settings, **cache})
 
 

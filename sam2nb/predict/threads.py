@@ -73,9 +73,10 @@ def waiting_programs() -> float:
     """How many threads of other programs compute, or wait for a core, at this moment; infinite where nobody knows."""
     try:
         running = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
+        own = [task.read_text().rpartition(")")[2].split()[0] for task in Path("/proc/self/task").glob("*/stat")]
     except (OSError, IndexError):
         return float("inf")
-    return int(running) - 1  # the one that asks
+    return max(0, int(running) - own.count("R"))
 
 
 def _idle(times: NamedTuple) -> float:
