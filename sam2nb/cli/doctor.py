@@ -23,7 +23,7 @@ OPTIONAL = {  # by import name: the package, and what it is good for
     "accelerate": ("accelerate", "training, and folders on several processes or GPUs"),
     "tensorboard": ("tensorboard", "curves of training runs"),
     "transformers": ("transformers", "checkpoints and examples of Hugging Face"),
-    "openvino": ("openvino", "faster on Intel processors"),
+    "openvino": ("openvino", 'faster on processors, engine="openvino"'),
 }
 FREE_GB = 2  # below it downloads may fail
 MEMORY_GB = 2
@@ -112,7 +112,9 @@ def _torch() -> Iterator[Check]:
 
     device = pick_device()
     precision = str(pick_dtype(None, device)).removeprefix("torch.")
-    found = f"{torch.__version__}, computes on {device} in {precision}"
+    fast = str(pick_dtype("auto", device)).removeprefix("torch.")
+    faster = "" if fast == precision else f', faster in {fast}: dtype="auto"'
+    found = f"{torch.__version__}, computes on {device} in {precision}{faster}"
     remedy = ""
     if device.type == "cpu" and shutil.which("nvidia-smi"):
         remedy = "there is an NVIDIA GPU, but this torch cannot use it: see https://pytorch.org/get-started/locally"
