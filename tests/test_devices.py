@@ -1,12 +1,13 @@
 """Devices and their precision: what is chosen without a wish, and by "auto"."""
 
-import numpy as np
 import pytest
 import torch
 
 from sam2nb import SAM2ImagePredictor, devices, load_model
 from sam2nb.devices import fast_half, pick_device, pick_dtype
 from sam2nb.evaluation import mask_iou
+from sam2nb.export.boxes import load_detections
+from sam2nb.resources import resource_dir
 
 CPU = torch.device("cpu")
 
@@ -46,15 +47,17 @@ def test_an_old_pytorch_that_does_not_know_is_not_asked(monkeypatch):
 
 
 @pytest.mark.genuine
-def test_masks_in_bfloat16_are_those_of_float32(genuine_tiny, photo):
-    boxes = np.array([[90, 20, 340, 295], [150, 60, 330, 200], [60, 10, 420, 299]])
+def test_masks_in_bfloat16_are_those_of_float32(genuine_tiny):
+    photos = resource_dir("data") / "photos"
+    boxes = load_detections(photos / "boxes" / "coffee.csv").xyxy
     masks = []
     for dtype in (torch.float32, torch.bfloat16):
         genuine_tiny.compute_dtype = dtype
         predictor = SAM2ImagePredictor(genuine_tiny)
-        predictor.set_image(photo)
+        predictor.set_image(photos / "coffee.jpg")
         masks.append(predictor.predict(box=boxes, multimask_output=False).masks[:, 0])
     genuine_tiny.compute_dtype = torch.float32
+    assert len(boxes) > 1
     assert min(mask_iou(exact, half) for exact, half in zip(*masks, strict=True)) > 0.995
 
 

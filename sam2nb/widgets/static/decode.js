@@ -8,9 +8,9 @@ const LABELS_OF_CORNERS = [2, 3];
  *   of model.json
  * @typedef {{conditioned: Float32Array, stride4: Float32Array, stride8: Float32Array, width: number, height: number}}
  *   Features of an image, whose size in pixels they hold; (256, h, w), (32, 4h, 4w) and (64, 2h, 2w) values
- * @typedef {{points: number[][], box?: number[] | null}} Prompt points as [x, y, label] with label 1 to include and 0 to
+ * @typedef {{points: number[][], box?: number[] | null}} Prompt points as [x, y, label]; label 1 to include, 0 to
  *   exclude, the box as [x1, y1, x2, y2]; in pixels of the image
- * @typedef {{logits: Float32Array, size: number, scores: number[], order: number[], best: number}} Decoded four masks of
+ * @typedef {{logits: Float32Array, size: number, scores: number[], order: number[], best: number}} Decoded masks of
  *   size x size logits, one after the other, with their predicted IoU; `order` holds the numbers of those that answer
  *   the prompt, `best` is the first choice among them
  * @typedef {{data: Uint8ClampedArray, width: number, height: number}} Pixels RGBA, opaque, as in ImageData

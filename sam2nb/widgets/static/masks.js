@@ -3,7 +3,7 @@
 const SPECK_SHARE = 0.0005; // of the image: smaller islands of a mask are not shown
 
 /**
- * @typedef {{alpha: Uint8ClampedArray, width: number, height: number, area: number}} Mask opacity of every pixel, row by
+ * @typedef {{alpha: Uint8ClampedArray, width: number, height: number, area: number}} Opacity of every pixel, row by
  *   row, and the number of pixels inside
  */
 

@@ -176,7 +176,7 @@ function candidate(number, index) {
 function pressKey(key) {
   const keys = { u: undo, Backspace: undo, c: clear, s: save };
   if (keys[key]) keys[key]();
-  else if (state.answer && state.answer.order[Number(key) - 1] !== undefined) choose(state.answer.order[Number(key) - 1]);
+  else if (state.answer?.order[Number(key) - 1] !== undefined) choose(state.answer.order[Number(key) - 1]);
   else return false;
   return true;
 }

@@ -4,7 +4,7 @@ import { ImageModel, openRuntime } from "./decode.js";
 
 /** @type {Promise<ImageModel> | null} */
 let opened = null;
-/** @type {Map<number, import("./decode.js").Features>} the features of images stay here, the page holds their numbers */
+/** @type {Map<number, import("./decode.js").Features>} images stay here, the page has their numbers */
 const kept = new Map();
 
 const calls = {
