@@ -107,7 +107,7 @@ class Box:
         try:
             found = self.compute(*inputs, **named)
         except Exception as error:  # whatever OpenVINO or its converter raises: PyTorch still works
-            self._give_up(str(error).strip().splitlines()[0][:200])
+            self._give_up((str(error).strip() or type(error).__name__).splitlines()[0][:200])
             found = None
         if found is not None and self.checked:
             return found
