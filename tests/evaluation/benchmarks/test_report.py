@@ -9,7 +9,9 @@ from sam2nb.evaluation.benchmarks.report import Benchmark, Timing, load_benchmar
 from sam2nb.evaluation.benchmarks.setting import Setting, Workload
 
 SETTING = Setting("sam2.1_hiera_tiny", None, "cpu", "float32", 128, False, 1)
-RECORDS = sorted((Path(__file__).resolve().parents[3] / "data" / "benchmarks").glob("*.json"))
+LOSSES = "engine_losses.json"  # figures of quality in the same folder, not a run
+FOLDER = Path(__file__).resolve().parents[3] / "data" / "benchmarks"
+RECORDS = sorted(path for path in FOLDER.glob("*.json") if path.name != LOSSES)
 
 
 def record(*timings: Timing) -> Benchmark:
