@@ -1,7 +1,7 @@
 # make lab      open the notebooks                make test     run everything that must hold
 # make run      execute all notebooks             make lint     ruff only
 # make ends     a part of the tests with the oldest versions allowed, and with the newest Python
-# make site     pages that need no Python, in build/site/
+# make site     the site and the playground, in build/site/
 # make tree     refresh the tree of the README    make colab REPO=https://github.com/you/your-fork     write badges
 
 PYTHON ?= python3
@@ -49,7 +49,9 @@ checkpoint: $(VENV)/lab.done
 	@$(BIN)/python -m sam2nb download sam2_hiera_tiny || echo "No checkpoint could be fetched; the notebooks use sam2nb_nano."
 
 site: $(VENV)/site.done
+	$(BIN)/python -m sphinx --quiet --fail-on-warning -c docs -d build/doctrees . build/site
 	$(BIN)/python tools/make_site.py
+	$(BIN)/python tools/check_links.py build/site
 
 colab: $(VENV)/lab.done
 	$(BIN)/python tools/colab.py "$(REPO)"
@@ -65,7 +67,7 @@ $(VENV)/lab.done: requirements.txt pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/site.done: $(VENV)/lab.done pyproject.toml
-	$(PIP) --editable ".[onnx]"
+	$(PIP) --editable ".[onnx,site]"
 	touch $@
 
 # The official packages are the references of the tests. Installed without their dependencies: they would bring a

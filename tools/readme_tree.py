@@ -31,8 +31,9 @@ FOLDERS = {
     "configs": "hydra: a generation, a trunk and a short entry file per model; train/",
     "checkpoints": "sam2nb_nano and sam2nb_tiny (committed), and what is downloaded",
     "data": "photographs, clips, a sample with exact masks, their sources and licences; measurements",
+    "docs": "the site: its settings, its navigation, the pages of the reference",
     "tests": "mirrors sam2nb/; parity/ compares with the official package, browser/ clicks on the widgets",
-    "tools": "what maintainers run: notebooks, badges, figures, this tree",
+    "tools": "what maintainers run: notebooks, badges, figures, the site, this tree",
 }
 STATIC = {"widgets/static": "The browser side: the prompt widget, the playground, decoding with onnxruntime-web"}
 
