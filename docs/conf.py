@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
+import docstrings  # noqa: E402
 import sources  # noqa: E402
 
 project = "sam2nb"
@@ -30,6 +31,7 @@ myst_links_external_new_tab = True
 smartquotes = False
 suppress_warnings = ["myst.header"]  # a notebook may go from # to ###
 
+autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
@@ -55,5 +57,5 @@ def front_page(app, error) -> None:
 
 def setup(app) -> None:
     app.connect("source-read", sources.prepare)
-    app.connect("autodoc-process-docstring", sources.as_restructured_text)
+    app.connect("autodoc-process-docstring", docstrings.as_restructured_text)
     app.connect("build-finished", front_page)

@@ -15,7 +15,6 @@ CONTENTS = {  # the navigation: captions, and pages of which those that exist ar
     "The project": ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"],
 }
 SHORT = {"sam2nb/model/README": "The model, box by box", "data/README": "Pictures and their licences"}
-SPECIAL = re.compile(r"([*|]|_(?=\W|$))")  # means more in reStructuredText than in plain text
 ANCHOR = re.compile(r"(\]\([\w./-]*#)([^)\s]+)\)")
 
 
@@ -73,27 +72,3 @@ def _has_alt(kind: object) -> bool:
 def slug(anchor: str) -> str:
     """An anchor of Jupyter in the form that GitHub and the site use: `2.-Measure-it` -> `2-measure-it`"""
     return re.sub(r"[^\w\- ]", "", anchor.lower()).replace(" ", "-")
-
-
-def as_restructured_text(app, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Docstrings are plain text with `code` between single backticks: the same in reStructuredText."""
-    changed: list[str] = []
-    for line in lines:
-        before = changed[-1] if changed else ""
-        if line.startswith("    ") and not before and _ends_paragraph(changed):
-            changed += ["::", ""]
-        if re.match(r"\s*[-*] ", line) and before and not re.match(r"\s*([-*] |  )", before):
-            changed.append("")
-        changed.append(line if line.startswith("    ") else _inline(line))
-    lines[:] = changed
-
-
-def _ends_paragraph(lines: list[str]) -> bool:
-    """True if the last text stands at the margin and is no list: what is indented after it is code."""
-    last = next((line for line in reversed(lines) if line), "")
-    return bool(last) and not last.startswith((" ", "- ", "* ", "::"))
-
-
-def _inline(line: str) -> str:
-    code_and_text = re.split(r"(`[^`]+`)", line)
-    return "".join(f"`{piece}`" if piece.startswith("`") else SPECIAL.sub(r"\\\1", piece) for piece in code_and_text)

@@ -41,7 +41,7 @@ def check_links():
 def test_every_public_name_is_on_a_page_of_the_reference():
     texts = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("reference/*.md"))
     whole = set(re.findall(r"automodule:: (\S+)\n   :members:", texts))
-    single = set(re.findall(r"auto(?:class|function|data):: (\S+)", texts))
+    single = set(re.findall(r"(?:auto(?:class|function)|py:data):: (\S+)", texts))
     assert all(importlib.util.find_spec(name) for name in whole)
     for package in PUBLIC:
         names = [f"{package}.{name}" for name in importlib.import_module(package).__all__ if not name.startswith("_")]
@@ -67,16 +67,25 @@ def test_links_of_a_notebook_lead_to_anchors_of_the_site_and_pictures_keep_their
     assert code["metadata"]["mystnb"]["image"]["alt"] == "a cat, its mask blue"
 
 
+def drawn(image, points, labels, *rest):
+    """The signature that docstrings below speak of."""
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (["`x` is (N, *) | None"], [r"``x`` is (N, \*) \| None"]),
-        (["Run:", "", "    a * b"], ["Run:", "", "::", "", "    a * b"]),
-        (["Either", "- one", "  or more", "- two"], ["Either", "", "- one", "  or more", "- two"]),
+        (["`x` is (N, *) | None"], [r"``x`` is (N, \*) \| None", ""]),
+        (["Run:", "", "    a * b", "", "    c"], ["Run:", "", "::", "", "    a * b", "", "    c", ""]),
+        (["Either", "- one", "  or more", "- two"], ["Either", "", "- one", "  or more", "- two", ""]),
+        (
+            ["image: `HxW`, or", "    more. points, labels: both. Returns one."],
+            [":param image: ``HxW``, or more.", ":param points,labels: both.", "", "Returns one.", ""],
+        ),
+        (["Note: not an argument."], ["Note: not an argument.", ""]),
     ],
 )
-def test_docstrings_are_read_as_plain_text(sources, written, expected):
-    sources.as_restructured_text(None, "function", "f", None, None, written)
+def test_docstrings_are_read_as_this_project_writes_them(written, expected):
+    load(DOCS / "docstrings.py").as_restructured_text(None, "function", "drawn", drawn, None, written)
     assert written == expected
 
 
