@@ -1,4 +1,4 @@
-"""Docstrings as this project writes them, for Sphinx: plain text, `code` in single backticks, `name: …` for arguments."""
+"""Docstrings as this project writes them, for Sphinx: plain text, `code` in backticks, `name: …` for arguments."""
 
 from __future__ import annotations
 
