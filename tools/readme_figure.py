@@ -30,9 +30,9 @@ FIGURES, PHOTOS = ROOT / "data" / "figures", ROOT / "data" / "photos"
 HENS, CROP = FIGURES / "hens.jpg", (0, 62, 1024, 638)  # 16:9
 HEN_CLICKS = ((132, 342), (467, 265), (615, 342), (848, 373))
 HEN_COLORS = (4, 6, 3, 2)  # sky blue, yellow, pink, green
-FILM, FILM_CLICK, FILM_COLOR = FIGURES / "bird.mp4", (283, 218), 1
+FILM, FILM_CLICKS, FILM_COLOR = FIGURES / "bird.mp4", ((283, 218), (305, 172)), 1  # the second adds the beak
 
-SIZE = (560, 315)  # of the moving picture, pixels
+SIZE = (640, 360)  # of the moving picture, pixels
 FINE = 2  # drawn larger by this, for smooth edges
 FRAME_MS, FILM_MS, HOLD_MS = 90, 120, 1100
 GLIDE, HOVER, PRESS = 5, 4, 2  # frames: towards an object, over it, and with the button down
@@ -64,12 +64,17 @@ def hen_masks() -> np.ndarray:
 
 
 @cache
-def film_masks() -> np.ndarray:
-    """The bird in every frame, from one click on the first: (N, H, W) bool."""
+def film_masks() -> tuple[np.ndarray, np.ndarray]:
+    """The bird after one click on the first frame, (H, W) bool, and in all frames after two, (N, H, W) bool."""
     predictor = SAM2VideoPredictor(load_model("sam2nb_tiny"), progress=False)
     session = predictor.init_state(FILM)
-    predictor.add_new_points_or_box(session, 0, obj_id=1, points=[FILM_CLICK], labels=[1])
-    return np.array([(masks[0, 0] > 0).cpu().numpy() for _, _, masks in predictor.propagate_in_video(session)])
+    keep = {"clear_old_points": False}
+    answers = [
+        predictor.add_new_points_or_box(session, 0, obj_id=1, points=[click], labels=[1], **keep)[2]
+        for click in FILM_CLICKS
+    ]
+    tracked = [masks for _, _, masks in predictor.propagate_in_video(session)]
+    return (answers[0][0, 0] > 0).cpu().numpy(), np.array([(masks[0, 0] > 0).cpu().numpy() for masks in tracked])
 
 
 def photo_scene() -> Iterator[tuple[Image.Image, int]]:
@@ -93,24 +98,27 @@ def photo_scene() -> Iterator[tuple[Image.Image, int]]:
 
 
 def film_scene() -> Iterator[tuple[Image.Image, int]]:
-    """Frames and their milliseconds: point at the bird, click, and the film runs."""
+    """Frames and their milliseconds: point at the bird, click, click again on the beak, and the film runs."""
     frames = [Image.fromarray(frame) for frame in open_frames(FILM, progress=False)]
-    masks = film_masks()
-    goal = np.array(FILM_CLICK) * SIZE[0] / frames[0].width
+    after_one, tracked = film_masks()
+    body, beak = np.array(FILM_CLICKS) * SIZE[0] / frames[0].width
     start = np.array((SIZE[0] * 0.85, SIZE[1] * 0.85))
     for step in range(GLIDE):
-        yield drawn(frames[0], [], (), start + (goal - start) * ease((step + 1) / GLIDE)), FRAME_MS
+        yield drawn(frames[0], [], (), start + (body - start) * ease((step + 1) / GLIDE)), FRAME_MS
     for step in range(HOVER):
         shade = SHADE * ease((step + 1) / HOVER)
-        yield drawn(frames[0], [masks[0]], (None,), goal, shade=shade, text="point"), FRAME_MS
+        yield drawn(frames[0], [after_one], (None,), body, shade=shade, text="point"), FRAME_MS
+    first, film = {"shade": SHADE, "text": "click"}, {"shade": SHADE, "text": "tracked"}
     for step in range(PRESS):
-        yield (
-            drawn(frames[0], [masks[0]], (FILM_COLOR,), goal, pressed=step + 1, shade=SHADE, text="click"),
-            FRAME_MS,
-        )
-    for frame, mask in zip(frames, masks, strict=True):
-        yield drawn(frame, [mask], (FILM_COLOR,), None, shade=SHADE, text="tracked"), FILM_MS
-    yield drawn(frames[-1], [masks[-1]], (FILM_COLOR,), None, shade=SHADE, text="tracked"), HOLD_MS
+        yield drawn(frames[0], [after_one], (FILM_COLOR,), body, pressed=step + 1, **first), FRAME_MS
+    for step in range(GLIDE):
+        at = body + (beak - body) * ease((step + 1) / GLIDE)
+        yield drawn(frames[0], [after_one], (FILM_COLOR,), at, **first), FRAME_MS
+    for step in range(PRESS):
+        yield drawn(frames[0], [tracked[0]], (FILM_COLOR,), beak, pressed=step + 1, **first), 2 * FRAME_MS
+    for frame, mask in zip(frames, tracked, strict=True):
+        yield drawn(frame, [mask], (FILM_COLOR,), None, **film), FILM_MS
+    yield drawn(frames[-1], [tracked[-1]], (FILM_COLOR,), None, **film), HOLD_MS
 
 
 def cropped(mask: np.ndarray) -> np.ndarray:
@@ -183,8 +191,9 @@ def write_gif(path: Path, frames: list[tuple[Image.Image, int]]) -> str:
             pixels = np.where(still, kept[-1], pixels)
         kept.append(pixels)
     images = [Image.fromarray(pixels.astype(np.uint8)) for pixels in kept]
-    sample = Image.fromarray(np.concatenate([np.asarray(image)[::2, ::2] for image in images[::4]]))
-    palette = sample.quantize(GIF_COLORS, Image.Quantize.MEDIANCUT)
+    patches = [np.full((40, SIZE[0] // 2, 3), color_of(index), np.uint8) for index in (*HEN_COLORS, FILM_COLOR)]
+    sample = np.concatenate([*(np.asarray(image)[::2, ::2] for image in images[::4]), *patches])
+    palette = Image.fromarray(sample).quantize(GIF_COLORS, Image.Quantize.MEDIANCUT)
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     milliseconds = [ms for _, ms in frames]
     indexed[0].save(path, save_all=True, append_images=indexed[1:], duration=milliseconds, loop=0, optimize=True)
@@ -200,10 +209,10 @@ def overview(path: Path) -> Path:
     title = "clicks"
     show_masks(hens, masks, points=clicks, labels=[1] * 4, colors=HEN_COLORS, dim=True, ax=axes[0, 0], title=title)
     box_and_everything(axes[0, 1:])
-    frames = open_frames(FILM, progress=False)
+    frames, (_, tracked) = open_frames(FILM, progress=False), film_masks()
     for ax, number in zip(axes[1], np.linspace(0, len(frames) - 1, 3).astype(int), strict=True):
-        title = "a click in a film" if number == 0 else f"tracked, frame {number}"
-        show_masks(frames[number], film_masks()[number], colors=[FILM_COLOR], dim=True, ax=ax, title=title)
+        title = "two clicks in a film" if number == 0 else f"tracked, frame {number}"
+        show_masks(frames[number], tracked[number], colors=[FILM_COLOR], dim=True, ax=ax, title=title)
     return save_figure(figure, path, dpi=100, quality=85)
 
 

@@ -29,12 +29,14 @@ WIDTH = 120
 AFTERWARDS = {  # you can …
     "01": "run everything anywhere, and make a first mask",
     "02": "click, box, refine",
-    "03": "segment everything, and know why it costs what it costs",
+    "03": "segment everything, and choose the filters",
+    "03b": "write masks to files; know what a very large photograph costs",
     "04": "track, correct, follow several objects",
     "05": "choose a checkpoint",
     "06": "handle images that break other tools",
-    "07": "explain the model",
-    "08": "train the small model, adapt a large one",
+    "07": "build attention from numpy, explain the model, see what its memory reads",
+    "08": "train a small model, adapt a large one to your labels",
+    "09": "label twelve images, fine-tune, compare, export: a project with a rubric",
 }
 
 # Folders without an `__init__.py`: those of the project, in the order of the tree, and one of the package.
@@ -92,7 +94,7 @@ def notebook_row(path: Path) -> str:
     facts = re.search(r"^\*\*(.+)\*\*$", text, flags=re.MULTILINE)
     times = [fact.removeprefix("Time ") for fact in (facts[1].split(" · ") if facts else ()) if "min" in fact]
     link = f"[{title}](notebooks/{path.name})"
-    return f"| {link} | {', '.join(times)} | {AFTERWARDS.get(path.stem[:2], '')} |"
+    return f"| {link} | {', '.join(times)} | {AFTERWARDS.get(path.stem.split('_')[0], '')} |"
 
 
 def _with_section(readme: str, begin: str, end: str, section: str) -> str:
