@@ -49,13 +49,13 @@ def names_of(text: str) -> list[str]:
 
 
 def fields(paragraph: list[str], arguments: set[str]) -> list[str]:
-    """One `:param …:` per argument, then the sentences on what is returned and raised."""
+    """A list with one item per argument, then the sentences on what is returned and raised."""
     text = " ".join(line.strip() for line in paragraph)
     one = "|".join(sorted(map(re.escape, arguments), key=len, reverse=True))
     starts = re.compile(rf"(?:^|{SENTENCE})(?=(?:{one})(?:, (?:{one}))*: )|{SENTENCE}(?=(?:Returns|Raises) )")
     entries = [entry.strip() for entry in starts.split(text) if entry.strip()]
     described = [entry for entry in entries if not entry.startswith(("Returns ", "Raises "))]
-    written = [f":param {','.join(names_of(entry))}: {inline(entry.split(': ', 1)[1])}" for entry in described]
+    written = [f"- **{', '.join(names_of(entry))}**: {inline(entry.split(': ', 1)[1])}" for entry in described]
     for entry in entries[len(described) :]:
         written += ["", inline(entry)]
     return written

@@ -48,7 +48,9 @@ def command_line() -> str:
     from sam2nb.cli import app
 
     command = typer.main.get_command(app)
-    return get_docs_for_click(obj=command, ctx=click.Context(command), name="sam2nb", title="Commands")
+    text = get_docs_for_click(obj=command, ctx=click.Context(command), name="sam2nb")
+    text = re.sub(r"^# .*\n", "", text)  # the page has a title
+    return re.sub(r"^(python -m sam2nb\b.*)$", r"```\n\1\n```", text, flags=re.MULTILINE)
 
 
 def notebook(content: dict) -> dict:

@@ -67,6 +67,12 @@ def test_links_of_a_notebook_lead_to_anchors_of_the_site_and_pictures_keep_their
     assert code["metadata"]["mystnb"]["image"]["alt"] == "a cat, its mask blue"
 
 
+def test_every_command_has_a_section_and_its_example_is_code(sources):
+    text = sources.command_line()
+    assert "## `sam2nb segment`" in text and "```\npython -m sam2nb doctor\n```" in text
+    assert not re.search(r"^# ", text, flags=re.MULTILINE)
+
+
 def drawn(image, points, labels, *rest):
     """The signature that docstrings below speak of."""
 
@@ -79,7 +85,7 @@ def drawn(image, points, labels, *rest):
         (["Either", "- one", "  or more", "- two"], ["Either", "", "- one", "  or more", "- two", ""]),
         (
             ["image: `HxW`, or", "    more. points, labels: both. Returns one."],
-            [":param image: ``HxW``, or more.", ":param points,labels: both.", "", "Returns one.", ""],
+            ["- **image**: ``HxW``, or more.", "- **points, labels**: both.", "", "Returns one.", ""],
         ),
         (["Note: not an argument."], ["Note: not an argument.", ""]),
     ],
