@@ -56,14 +56,17 @@ def command_line() -> str:
 def notebook(content: dict) -> dict:
     """A notebook whose links lead to the anchors of the site, and whose pictures carry their alt texts."""
     content["metadata"].setdefault("language_info", {})["pygments_lexer"] = "python"
+    section = ""
     for cell in content["cells"]:
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"])
+            section = next(iter(re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)[::-1]), section)
             cell["source"] = ANCHOR.sub(lambda found: f"{found[1]}{slug(found[2])})", text)
         for output in cell.get("outputs", []):
             described = [kind["alt"] for kind in output.get("metadata", {}).values() if _has_alt(kind)]
-            if described:
-                cell["metadata"].setdefault("mystnb", {})["image"] = {"alt": described[0]}
+            if described or any(kind.startswith("image/") for kind in output.get("data", {})):
+                alt = (described or [f"Picture of the section {section}"])[0]
+                cell["metadata"].setdefault("mystnb", {})["image"] = {"alt": alt}
     return content
 
 

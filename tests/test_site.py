@@ -67,6 +67,16 @@ def test_links_of_a_notebook_lead_to_anchors_of_the_site_and_pictures_keep_their
     assert code["metadata"]["mystnb"]["image"]["alt"] == "a cat, its mask blue"
 
 
+def test_a_picture_without_a_text_is_named_after_its_section(sources):
+    picture = {"output_type": "display_data", "data": {"image/png": ""}, "metadata": {}}
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": "# Title\n\n## 2. Boxes"},
+        {"cell_type": "code", "metadata": {}, "source": "1", "outputs": [picture]},
+    ]
+    [_, code] = sources.notebook({"metadata": {}, "cells": cells})["cells"]
+    assert code["metadata"]["mystnb"]["image"]["alt"] == "Picture of the section 2. Boxes"
+
+
 def test_every_command_has_a_section_and_its_example_is_code(sources):
     text = sources.command_line()
     assert "## `sam2nb segment`" in text and "```\npython -m sam2nb doctor\n```" in text
@@ -102,6 +112,7 @@ def test_docstrings_are_read_as_this_project_writes_them(written, expected):
         ('<a href="c.html">x</a>', "leads nowhere"),
         ('<a href="b.html#nowhere">x</a>', "leads nowhere"),
         ('<img src="b.html">', "no alt text"),
+        ('<img src="b.html" alt="b.html">', "no alt text"),
         ('<img src="b.png" alt="x">', "is missing"),
         ('<script src="https://cdn.example/x.js"></script>', "another host"),
     ],
