@@ -34,7 +34,7 @@ FILM, FILM_CLICKS, FILM_COLOR = FIGURES / "bird.mp4", ((283, 218), (305, 172)), 
 
 SIZE = (640, 360)  # of the moving picture, pixels
 FINE = 2  # drawn larger by this, for smooth edges
-FRAME_MS, FILM_MS, HOLD_MS = 90, 120, 1100
+FRAME_MS, FILM_MS, HOLD_MS = 90, 120, 1100  # milliseconds
 GLIDE, HOVER, PRESS = 5, 4, 2  # frames: towards an object, over it, and with the button down
 GIF_COLORS = 200
 STILLNESS = 10  # grey levels: a pixel that changes by less stays as it was, which makes the file small
@@ -105,9 +105,7 @@ def film_scene() -> Iterator[tuple[Image.Image, int]]:
     start = np.array((SIZE[0] * 0.85, SIZE[1] * 0.85))
     for step in range(GLIDE):
         yield drawn(frames[0], [], (), start + (body - start) * ease((step + 1) / GLIDE)), FRAME_MS
-    for step in range(HOVER):
-        shade = SHADE * ease((step + 1) / HOVER)
-        yield drawn(frames[0], [after_one], (None,), body, shade=shade, text="point"), FRAME_MS
+    yield drawn(frames[0], [after_one], (None,), body, shade=SHADE, text="point"), HOVER * FRAME_MS
     first, film = {"shade": SHADE, "text": "click"}, {"shade": SHADE, "text": "tracked"}
     for step in range(PRESS):
         yield drawn(frames[0], [after_one], (FILM_COLOR,), body, pressed=step + 1, **first), FRAME_MS
@@ -191,8 +189,9 @@ def write_gif(path: Path, frames: list[tuple[Image.Image, int]]) -> str:
             pixels = np.where(still, kept[-1], pixels)
         kept.append(pixels)
     images = [Image.fromarray(pixels.astype(np.uint8)) for pixels in kept]
-    patches = [np.full((40, SIZE[0] // 2, 3), color_of(index), np.uint8) for index in (*HEN_COLORS, FILM_COLOR)]
-    sample = np.concatenate([*(np.asarray(image)[::2, ::2] for image in images[::4]), *patches])
+    outlines = [(255, 255, 255), *(color_of(index) for index in (*HEN_COLORS, FILM_COLOR))]
+    patches = [np.full((60, SIZE[0] // 2, 3), color, np.uint8) for color in outlines]
+    sample = np.concatenate([*(np.asarray(image)[::2, ::2] for image in images[::2]), *patches])
     palette = Image.fromarray(sample).quantize(GIF_COLORS, Image.Quantize.MEDIANCUT)
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     milliseconds = [ms for _, ms in frames]
@@ -217,7 +216,7 @@ def overview(path: Path) -> Path:
 
 
 def box_and_everything(axes: np.ndarray) -> None:
-    """A rocket by a box, and coins without a prompt."""
+    """A cat by a box, and coins without a prompt."""
     model = load_model("sam2_hiera_tiny")
     cat, coins = (to_rgb_uint8(PHOTOS / f"{name}.jpg") for name in ("cat", "coins"))
     predictor = SAM2ImagePredictor(model)
