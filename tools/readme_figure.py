@@ -36,7 +36,7 @@ SIZE = (640, 360)  # of the moving picture, pixels
 FINE = 2  # drawn larger by this, for smooth edges
 FRAME_MS, FILM_MS, HOLD_MS = 90, 120, 1100  # milliseconds
 GLIDE, HOVER, PRESS = 5, 4, 2  # frames: towards an object, over it, and with the button down
-GIF_COLORS = 200
+GIF_COLORS = 256
 STILLNESS = 10  # grey levels: a pixel that changes by less stays as it was, which makes the file small
 SHADE = 0.8  # of the way to the dimmed picture
 ARROW = np.array(((0, 0), (0, 16), (4, 12.5), (6.6, 18.5), (9, 17.4), (6.5, 11.6), (11.6, 11.6))) * 1.25
@@ -191,12 +191,20 @@ def write_gif(path: Path, frames: list[tuple[Image.Image, int]]) -> str:
     images = [Image.fromarray(pixels.astype(np.uint8)) for pixels in kept]
     outlines = [(255, 255, 255), *(color_of(index) for index in (*HEN_COLORS, FILM_COLOR))]
     patches = [np.full((60, SIZE[0] // 2, 3), color, np.uint8) for color in outlines]
-    sample = np.concatenate([*(np.asarray(image)[::2, ::2] for image in images[::2]), *patches])
+    sample = np.concatenate([*(np.asarray(image)[::2, ::2] for image in of_every_brightness(images)), *patches])
     palette = Image.fromarray(sample).quantize(GIF_COLORS, Image.Quantize.MEDIANCUT)
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     milliseconds = [ms for _, ms in frames]
     indexed[0].save(path, save_all=True, append_images=indexed[1:], duration=milliseconds, loop=0, optimize=True)
     return f"{path}: {len(images)} frames, {path.stat().st_size / 1e6:.2f} MB"
+
+
+def of_every_brightness(images: list[Image.Image], each: int = 5) -> list[Image.Image]:
+    """As many dark as bright frames, so that a palette made from them suits short scenes too."""
+    groups: dict[int, list[Image.Image]] = {}
+    for image in images:
+        groups.setdefault(int(np.asarray(image).mean()) // 20, []).append(image)
+    return [group[row] for group in groups.values() for row in np.linspace(0, len(group) - 1, each).astype(int)]
 
 
 def overview(path: Path) -> Path:
