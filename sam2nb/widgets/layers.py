@@ -14,6 +14,7 @@ from PIL import Image
 from sam2nb.export.masks import save_coco
 from sam2nb.masks.regions import drop_small_islands
 from sam2nb.masks.rle import rle_from_mask
+from sam2nb.media.images import shrunk_size
 from sam2nb.predict.everything.records import Record, record_of_mask
 
 LONGEST_SHOWN = 1024  # pixels: the longer side of what is sent to the browser
@@ -26,8 +27,7 @@ WHITE_BY_OPACITY = bytes(range(256))
 
 def shown_size(size_hw: tuple[int, int], longest: int = LONGEST_SHOWN) -> tuple[int, int]:
     """Height and width in which an image or its masks are sent to the browser."""
-    scale = min(1.0, longest / max(size_hw))
-    return tuple(max(1, round(side * scale)) for side in size_hw)
+    return shrunk_size(size_hw, longest)
 
 
 def layer_png(mask: np.ndarray) -> bytes:

@@ -41,16 +41,17 @@ export class Kernel {
   /**
    * Ask Python. Resolves with its answer, however late that is.
    * @param {Record<string, any>} content
+   * @param {ArrayBuffer[]} [sent] bytes that go with it
    * @returns {Promise<{content: any, buffers: DataView[]}>}
    */
-  ask(content) {
+  ask(content, sent = []) {
     this.count += 1;
     const request = `${this.name}-${this.count}`;
     return new Promise((done) => {
       const timer = setTimeout(() => this.report(SILENT), PATIENCE);
       this.waiting.set(request, { done, timer });
       try {
-        this.model.send({ ...content, request });
+        this.model.send({ ...content, request }, undefined, sent);
       } catch {
         this.report(SILENT);
       }
