@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
@@ -54,7 +55,7 @@ def test_an_address_writes_badge_and_installing_start_cell(colab, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     target = "https://colab.research.google.com/github/you/your-fork/blob/main/notebooks/01_first.ipynb"
     assert notebook.cells[0].source.split("\n")[2].endswith(f"]({target})")
-    assert ADDRESS in notebook.cells[1].source
+    assert f'SOURCE = "{ADDRESS}@main"' in notebook.cells[1].source
     compile(notebook.cells[1].source, "start cell", "exec")
 
 
@@ -68,6 +69,61 @@ def test_writing_twice_changes_nothing_and_no_address_restores_the_file(colab, t
     assert "your-fork" not in path.read_text()
     assert colab.rewrite(path, "", "main")
     assert path.read_text() == original
+
+
+def test_links_between_notebooks_open_in_colab_and_other_files_on_github(colab, tmp_path):
+    path = tagged_notebook(tmp_path, colab)
+    notebook = nbformat.read(path, as_version=4)
+    text = "[next](02_next.ipynb#1.-A) [weights](../checkpoints/README.md) [top](#top) [paper](https://arxiv.org/abs/1)"
+    notebook.cells.append(nbformat.v4.new_markdown_cell(text))
+    nbformat.write(notebook, path)
+    colab.rewrite(path, "", "main")
+    original = path.read_text()
+    colab.rewrite(path, ADDRESS, "dev")
+    repository = "you/your-fork/blob/dev"
+    assert nbformat.read(path, as_version=4).cells[2].source == (
+        f"[next](https://colab.research.google.com/github/{repository}/notebooks/02_next.ipynb#1.-A) "
+        f"[weights](https://github.com/{repository}/checkpoints/README.md) [top](#top) [paper](https://arxiv.org/abs/1)"
+    )
+    assert not colab.rewrite(path, ADDRESS, "dev")
+    assert colab.rewrite(path, "", "main") and path.read_text() == original
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("https://github.com/you/your-fork", "sam2nb[widgets] @ git+https://github.com/you/your-fork"),
+        ("sam2nb-0.1.0-py3-none-any.whl", "sam2nb-0.1.0-py3-none-any.whl[widgets]"),
+        (
+            "https://example.org/sam2nb-0.1.0-py3-none-any.whl",
+            "https://example.org/sam2nb-0.1.0-py3-none-any.whl[widgets]",
+        ),
+        ("sam2nb", "sam2nb[widgets]"),
+    ],
+)
+def test_the_start_cell_installs_a_repository_a_wheel_or_a_package(colab, monkeypatch, source, wanted):
+    installed = []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(subprocess, "run", lambda command, check: installed.append(command[-1]))
+    monkeypatch.setenv("SAM2NB_SOURCE", source)
+    exec(colab.start_cell(""), {})
+    assert installed == [wanted]
+
+
+def test_the_start_cell_asks_for_a_wheel_in_colab_only(colab, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.delenv("SAM2NB_SOURCE", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="python -m sam2nb lab.*repository.*wheel into SOURCE"):
+        exec(colab.start_cell(""), {})
+    package, files = ModuleType("google.colab"), ModuleType("files")
+    package.files, files.upload = files, lambda: {"sam2nb-0.1.0-py3-none-any.whl": b""}
+    monkeypatch.setitem(sys.modules, "google", ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", package)
+    installed = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: installed.append(command[-1]))
+    code = colab.start_cell("").partition("from sam2nb")[0]
+    exec(code, {})
+    assert installed == ["sam2nb-0.1.0-py3-none-any.whl[widgets]"]
 
 
 def test_an_address_that_is_no_repository_is_refused(colab, tmp_path, monkeypatch, capsys):
@@ -93,7 +149,9 @@ def test_every_committed_notebook_has_the_same_start_cell_and_no_dead_badge():
     assert len(starts) == 1
     text = starts.pop()
     badges = ["colab-badge" in nbformat.read(path, as_version=4).cells[0].source for path in notebooks]
-    assert all(badges) if "REPO" in text else not any(badges) and text == colab.start_cell("")
+    address = re.search(r'SOURCE = "(.*?)(?:@(.*))?"', text)
+    assert all(badges) if address[1] else not any(badges)
+    assert text == colab.start_cell(address[1], address[2]), "run python tools/colab.py"
 
 
 def test_committed_notebooks_are_executed_small_and_name_no_machine():

@@ -1,13 +1,17 @@
-"""Ask for a file in Google Colab, with its own upload button or the camera of the browser."""
+"""Google Colab: files by its upload button or the camera, checkpoints on Google Drive, a hint."""
 
 from __future__ import annotations
 
 import base64
+import os
 import sys
 from pathlib import Path
 
 from sam2nb.notebook.show import first_line
+from sam2nb.weights.registry import FOLDER_VARIABLE
 
+GPU_HINT = "a GPU is much faster: Runtime > Change runtime type > T4 GPU, then run this cell again"
+DRIVE, DRIVE_FOLDER = "/content/drive", "/content/drive/MyDrive/sam2nb"
 PATIENCE = 180  # seconds for a photo, after which the lesson goes on without one
 TAKE = """(async () => {{
 {modules}
@@ -30,6 +34,22 @@ TAKE = """(async () => {{
 def is_here() -> bool:
     """Whether the code runs in Google Colab."""
     return "google.colab" in sys.modules
+
+
+def keep_checkpoints_on_drive() -> None:
+    """Mount Google Drive, and download checkpoints to it once for all notebooks. Prints one line."""
+    if not is_here():
+        print("DRIVE is for Google Colab; checkpoints stay on this machine")
+        return
+    from google.colab import drive
+
+    try:
+        drive.mount(DRIVE)
+    except Exception as problem:  # a permission that was not given
+        print(f"Google Drive is not used: {first_line(problem)}")
+        return
+    folder = os.environ.setdefault(FOLDER_VARIABLE, DRIVE_FOLDER)
+    print(f"checkpoints are kept in {folder}")
 
 
 def ask(kind: str, way: str, folder: Path, limit: int) -> Path | None:

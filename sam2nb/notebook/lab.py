@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from sam2nb import plotting
 from sam2nb.build import build_sam2, load_model
 from sam2nb.devices import pick_device, pick_dtype
-from sam2nb.notebook import own
+from sam2nb.notebook import colab, own
 from sam2nb.notebook.samples import photo
 from sam2nb.notebook.show import first_line, in_notebook
 from sam2nb.weights.registry import best_on_disk
@@ -125,8 +125,13 @@ class Lab:
         return model
 
 
-def setup(seed: int = 0, quiet: bool = False) -> Lab:
-    """Prepare a notebook: seeds, figure formats, device and precision. Prints one line unless `quiet`."""
+def setup(seed: int = 0, quiet: bool = False, drive: bool = False) -> Lab:
+    """Prepare a notebook: seeds, figure formats, device and precision. Prints one line unless `quiet`.
+
+    drive: in Google Colab, keep checkpoints on Google Drive, so that each is downloaded once.
+    """
+    if drive:
+        colab.keep_checkpoints_on_drive()
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -137,6 +142,8 @@ def setup(seed: int = 0, quiet: bool = False) -> Lab:
     dtype = pick_dtype(None, device)
     if not quiet:
         print(f"device {device}, precision {str(dtype).removeprefix('torch.')}, seed {seed}")
+        if colab.is_here() and device.type == "cpu":
+            print(colab.GPU_HINT)
     return Lab(device=device, dtype=dtype, seed=seed)
 
 

@@ -1,4 +1,4 @@
-"""Pictures and clips of your own: a file, an address, an upload or the camera, with a default that needs no person."""
+"""Pictures and clips of your own: a file, an address, an upload or the camera; else a default."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ except ModuleNotFoundError as error:
     if error.name not in ("anywidget", "ipywidgets", "traitlets"):
         raise
     raise ModuleNotFoundError(
-        "widgets need the packages for notebooks: pip install 'sam2nb[lab]'", name=error.name
+        "widgets need the packages for notebooks: pip install 'sam2nb[widgets]'", name=error.name
     ) from error
 
 __all__ = ["MaskExplorer", "PromptWidget"]

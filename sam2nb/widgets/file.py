@@ -1,4 +1,4 @@
-"""Receive a file from the browser: one that the reader chooses, or a photo or recording made with the camera.
+"""Receive a file from the browser: one that is chosen, or what the camera took.
 
 The file comes in pieces, each answered before the next is sent, so that its size is limited by `limit` alone.
 """

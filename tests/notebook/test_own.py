@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -259,3 +260,21 @@ def test_in_colab_a_file_above_the_limit_is_refused(in_colab, tmp_path):
     in_colab.given = {"a.png": bytes(2_000_000)}
     with pytest.raises(ValueError, match="a.png has 2 MB, more than the limit of 1 MB"):
         colab.ask("picture", "upload", tmp_path, 1_000_000)
+
+
+def test_in_colab_checkpoints_are_kept_on_drive_on_request(in_colab, monkeypatch, printed):
+    mounted = []
+    in_colab.drive = ModuleType("drive")
+    in_colab.drive.mount = mounted.append
+    in_colab.output.enable_custom_widget_manager = lambda: None
+    monkeypatch.setenv("SAM2NB_CHECKPOINTS", "x")
+    monkeypatch.delenv("SAM2NB_CHECKPOINTS")
+    notebook.setup(drive=True)
+    assert mounted == ["/content/drive"] and os.environ["SAM2NB_CHECKPOINTS"] == "/content/drive/MyDrive/sam2nb"
+    first, _, *more = printed().splitlines()
+    assert first == "checkpoints are kept in /content/drive/MyDrive/sam2nb" and more in ([], [colab.GPU_HINT])
+
+
+def test_elsewhere_drive_changes_nothing(printed):
+    notebook.setup(quiet=True, drive=True)
+    assert "for Google Colab" in printed()
