@@ -28,7 +28,7 @@ COLAB = {
 }
 CELL_SECONDS = 900
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def names_needed(name: str, found: set[str]) -> set[str]:
