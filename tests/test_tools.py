@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import re
 import subprocess
 import sys
@@ -273,3 +275,91 @@ def test_paths_and_links_in_the_texts_lead_somewhere(text):
 
 def _exists(name: str, text: str) -> bool:
     return name.startswith("build/") or any((place / name).exists() for place in (ROOT, (ROOT / text).parent))
+
+
+def test_the_index_links_every_notebook_with_its_time_and_its_goals(tmp_path, monkeypatch):
+    tool = load_tool("make_index")
+    title = "# 1 · First\n\n**Time 10 min · CPU is enough · needs nothing**\n\n1. say [what](#1) it is,\n2. do it."
+    path = write_notebook(tmp_path / "01_first.ipynb", "start", title=title)
+    other = write_notebook(
+        tmp_path / "02_next.ipynb", title="# 2 · Next\n\n**Read 15 min, exercises 5 min · needs 01**"
+    )
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata["tags"] = ["bootstrap"]
+    nbformat.write(notebook, path)
+    index = tool.make_index([path, other])
+    assert "| [1 · First](01_first.ipynb) | 10 min | say what it is; do it |" in index.cells[0].source
+    assert "| [2 · Next](02_next.ipynb) | read 15 min, exercises 5 min |" in index.cells[0].source
+    assert index.cells[2].source == "start" and "bootstrap" in index.cells[2].metadata["tags"]
+    assert [cell.source for cell in index.cells if "quiz(" in cell.source][1] == 'quiz("02")'
+    nbformat.validate(index)
+
+
+def test_the_committed_index_is_up_to_date():
+    tool = load_tool("make_index")
+    committed = nbformat.read(ROOT / "notebooks" / tool.INDEX, as_version=4)
+    assert tool.sources(committed) == tool.sources(tool.make_index(tool.lessons())), "run make index"
+
+
+def test_slides_show_headings_and_figures_and_load_nothing_from_elsewhere():
+    pytest.importorskip("nbconvert")
+    tool = load_tool("make_slides")
+    cells = [
+        nbformat.v4.new_markdown_cell(text) for text in ("# Title\n\nAll of it. Really.", "## 1. Part\n\nOne. Two.")
+    ]
+    figure = nbformat.v4.new_code_cell("draw()")
+    figure.outputs = [nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})]
+    tagged = nbformat.v4.new_code_cell("print(1)", metadata={"tags": ["fragment"]})
+    more = [nbformat.v4.new_markdown_cell("prose"), nbformat.v4.new_code_cell("x = 1")]
+    left_out = [nbformat.v4.new_markdown_cell("## Exercises"), nbformat.v4.new_markdown_cell("### One")]
+    notebook = nbformat.v4.new_notebook(cells=[*cells, figure, tagged, *more, *left_out])
+    page = tool.slides_of(notebook)
+    kinds = [cell.metadata["slideshow"]["slide_type"] for cell in notebook.cells]
+    assert kinds == ["slide", "slide", "subslide", "fragment", "notes", "skip", "skip", "skip"]
+    assert notebook.cells[1].source == "## 1. Part\n\nOne." and "Really" in page and "Two." not in page
+    assert "reveal.js/dist/reveal" in page and "draw()" not in page
+    assert not re.search(r"cdnjs|unpkg|jsdelivr", page)
+
+
+@pytest.fixture
+def stick(tmp_path, monkeypatch):
+    """A bundle without wheels, and the function that installs from it."""
+    load_tool("bundle").add_files(tmp_path / "stick")
+    (tmp_path / "stick" / "wheels").mkdir()
+    return tmp_path / "stick"
+
+
+def test_a_bundle_holds_notebooks_data_texts_and_the_installing_script(stick):
+    for name in ("notebooks/01_setup.ipynb", "data/photos/cat.jpg", "INSTRUCTOR.md", "GLOSSARY.md", "install.py"):
+        assert (stick / name).is_file(), name
+    assert not (stick / "data" / "train").exists() and not (stick / "data" / "raw").exists()
+
+
+@pytest.mark.slow
+def test_wheels_for_another_computer_are_refused_in_one_line(stick, tmp_path):
+    (stick / "wheels" / "sam2nb-0.1.0-cp39-cp39-win_amd64.whl").write_bytes(b"")
+    command = [sys.executable, str(stick / "install.py"), "--folder", str(tmp_path / "course"), "--no-lab"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "do not fit Python" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "course" / "installed").exists()
+    assert (tmp_path / "course" / "notebooks" / "01_setup.ipynb").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.skipif("SAM2NB_BUNDLE" not in os.environ, reason="fills 15 GB: set SAM2NB_BUNDLE=1 to try a whole bundle")
+def test_a_bundle_installs_without_a_network_and_the_trial_passes(tmp_path):
+    subprocess.run([sys.executable, str(ROOT / "tools" / "bundle.py"), "--out", str(tmp_path / "stick")], check=True)
+    python = [sys.executable, str(tmp_path / "stick" / "install.py"), "--folder", str(tmp_path / "course"), "--no-lab"]
+    nowhere = {"PIP_CONFIG_FILE": os.devnull, "HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHONPATH"))}
+    done = subprocess.run(python, env={**environment, **nowhere}, capture_output=True, text=True)
+    assert done.returncode == 0 and "sam2nb can be used on this machine" in done.stdout, done.stdout + done.stderr
+
+
+def test_binder_and_dev_containers_install_the_small_pytorch():
+    text = (ROOT / ".binder" / "postBuild").read_text(encoding="utf-8")
+    assert "https://download.pytorch.org/whl/cpu" in text and ".[lab]" in text
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert container["postCreateCommand"].endswith(".binder/postBuild")
+    assert subprocess.run(["bash", "-n", str(ROOT / ".binder" / "postBuild")]).returncode == 0
