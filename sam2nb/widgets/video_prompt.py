@@ -116,8 +116,8 @@ class VideoPromptWidget(ShownWidget):
         for given in prompts:
             given = dict(given)
             self.prompt(given.pop("frame"), given.pop("object"), **given)
-        self.observe(self._objects_changed, names="objects")
-        self.observe(self._locks_changed, names="locked")
+        self.observe(self._take_prompts, names="objects")
+        self.observe(self._take_locks, names="locked")
 
     # --- by method ----------------------------------------------------------------------------------------------------
 
@@ -221,14 +221,14 @@ class VideoPromptWidget(ShownWidget):
         file = tracks_file(content["format"], self._results(), self._shown.frames, self.fps)
         return {"name": form.name, "type": form.kind}, [file]
 
-    def _objects_changed(self, _change: Any) -> None:
+    def _take_prompts(self, _change: Any) -> None:
         if not self._is_method:
             try:
                 self._apply()
             except Exception:  # the status says it; an exception in a callback would be lost
                 logger.debug("a prompt failed", exc_info=True)
 
-    def _locks_changed(self, _change: Any) -> None:
+    def _take_locks(self, _change: Any) -> None:
         with self._annotation.turns.turn():
             self._annotation.lock(set(self.locked))
         self._publish(self.status)
@@ -242,22 +242,22 @@ class VideoPromptWidget(ShownWidget):
             with self._annotation.turns.turn():
                 frames = self._annotation.apply(objects)
         except Exception as problem:
-            self._send(self._shown.changes(range(self.count)))
+            self._send_all(self._shown.changes(range(self.count)))
             self._publish(first_line(problem))
             raise
-        self._send(self._shown.changes(frames))
+        self._send_all(self._shown.changes(frames))
         self._publish(self._line_about(frames) if frames else self.status)
 
     def _tell_tracked(self, frame: int) -> None:
         self.running = True
-        self._send(self._shown.changes([frame], with_masks=False))
+        self._send_all(self._shown.changes([frame], with_masks=False))
 
     def _finish(self, line: str) -> None:
         self.count = self._annotation.count
         self.running = False
         self._publish(line)
 
-    def _send(self, messages: Iterable[Answer]) -> None:
+    def _send_all(self, messages: Iterable[Answer]) -> None:
         for content, buffers in messages:
             self.send(content, buffers)
 

@@ -125,11 +125,6 @@ class User:
     def press_button(self, action: str) -> None:
         self.browser.find_element("css selector", f"{ROOT} [data-action={action}]").click()
 
-    def propagated(self, act) -> None:
-        """Start a propagation and wait for its end."""
-        self.answered(act)
-        self.notebook.wait(f"document.querySelector('{ROOT}').dataset.running === 'false'", 600)
-
     def pixel(self, x: float, y: float) -> list[int]:
         """The colour on the canvas at a pixel of the video, when the whole of it is shown."""
         return self.notebook.script(
@@ -183,7 +178,7 @@ def test_prompt_propagate_correct_propagate_export_and_run_the_code(user):
     user.go_to(3)
     user.press("k")
     user.notebook.wait(f"document.querySelector('{ROOT} [data-action=lock]').ariaPressed === 'true'")
-    user.click_refused = user.moved(100, 100).click().perform()
+    user.moved(100, 100).click().perform()
     assert "locked" in user.status
     user.press("t")
     user.notebook.wait(f"Number(document.querySelector('{ROOT}').dataset.frame) > 12")
@@ -257,7 +252,6 @@ def test_the_keyboard_alone_is_enough_and_the_notebook_does_not_hear_it(user):
     user.press("]")
     user.notebook.wait(f"document.querySelector('{ROOT}').dataset.frame === '11'")
     user.press("d")
-    user.propagated(lambda: None) if user.data("running") == "true" else None
     user.notebook.wait(f"{STATUS}.includes('frames were tracked')")
     assert user.python("print(list(widget.masks) == list(range(12)))") == "True"
     assert user.notebook.script(cells) == count + 1
@@ -265,7 +259,7 @@ def test_the_keyboard_alone_is_enough_and_the_notebook_does_not_hear_it(user):
 
 def test_an_exception_of_the_model_is_one_line_and_prompts_stay(user):
     user.click(*FACE)
-    user.python("kept = predictor.tracker.track\npredictor.tracker.track = None")
+    user.python("predictor.tracker.track = None")
     user.press("f")
     user.notebook.wait(f"{STATUS}.startsWith('TypeError')")
     assert "\n" not in user.status and "prompts stay" in user.status

@@ -120,9 +120,12 @@ def test_masks_of_a_locked_frame_stay(widget):
     assert (widget.masks[4]["cup"] == before).all() and (widget.masks[5]["cup"] != other).any()
     with pytest.raises(ValueError, match="frame 4 is locked"):
         widget.prompt(4, "cup", [[1, 1]])
+    [track] = widget.session.objects.values()
+    kept = track.bank[4]
     widget.locked = []
+    assert (widget.masks[4]["cup"] == before).all()
     widget.propagate(start=0)
-    assert (widget.masks[4]["cup"] != before).any()
+    assert track.bank[4] is not kept, "it is tracked again"
 
 
 def test_a_correction_lasts(widget):
