@@ -76,11 +76,8 @@ class VideoAnnotation:
         The caller has a turn at the model. Raises what the predictor raises, after all other prompts were taken over;
         a prompt that failed is tried again the next time.
         """
-        numbers = {one.number for one in objects}
-        frames = {frame for number in set(self.ids) - numbers for frame in self._remove(number)}
         wanted = {(one.number, frame): clicks for one in objects for frame, clicks in one.frames.items()}
-        for number in [one.number for one in objects if one.number in self._removed and one.frames]:
-            frames |= self._return(number)
+        frames = self._remove_and_return({one.number for one in objects}, wanted)
         problem = None
         for place in sorted({*wanted, *self._applied}):
             clicks = wanted.get(place, NO_CLICKS)
@@ -96,6 +93,20 @@ class VideoAnnotation:
                 self.session.objects[self.ids[one.number]].name = one.class_name
         if problem is not None:
             raise problem
+        return frames
+
+    def _remove_and_return(self, numbers: set[int], wanted: dict[Place, Clicks]) -> set[int]:
+        """Take out objects that have no prompts any more; take back those whose prompts have returned. -> frames"""
+        frames: set[int] = set()
+        for number, obj_id in self.ids.items():
+            lost_all = _of(number, self._applied) and not _of(number, wanted)
+            if obj_id in self.session.objects and (number not in numbers or lost_all):
+                frames |= self._remove(number)
+        for number in [number for number in self._removed if _of(number, wanted)]:
+            if self._removed[number][1] == _of(number, wanted):
+                frames |= self._return(number)
+            else:
+                self._forget(number)
         return frames
 
     def _change(self, place: Place, clicks: Clicks) -> None:
@@ -150,36 +161,38 @@ class VideoAnnotation:
         self._note(place, NO_CLICKS)
 
     def _note(self, place: Place, clicks: Clicks) -> None:
-        """Keep in mind which prompts an object has now; without any on all frames, nothing of it is left to track."""
+        """Keep in mind which prompts an object has now."""
         self._applied[place] = clicks
         if clicks.is_empty:
             del self._applied[place]
-        track = self.session.objects[self.ids[place[0]]]
-        if not track.pending and not track.bank.prompted:
-            self._remove(place[0])
 
     def _free_id(self, number: int) -> ObjectId:
         """An id that no object of the session has."""
         taken = set(self.session.obj_ids) | set(self.ids.values())
         return number if number not in taken else max(i for i in taken if isinstance(i, int)) + 1
 
-    def _remove(self, number: int) -> list[int]:
-        """Take an object out of the session; it can return until the next propagation. -> the frames that show it"""
-        track = self.session.objects.pop(self.ids[number], None)
-        if track is None:
-            return []
-        applied = {place: clicks for place, clicks in self._applied.items() if place[0] == number}
+    def _remove(self, number: int) -> set[int]:
+        """Take an object out of the session; it can return until the next propagation. -> its frames"""
+        track = self.session.objects.pop(self.ids[number])
+        applied = _of(number, self._applied)
         for place in applied:
             del self._applied[place]
         self._removed[number] = track, applied
         return _frames_of(track)
 
     def _return(self, number: int) -> set[int]:
-        """Take an object back that was removed. -> its frames"""
+        """Take an object back, as it was when it was removed. -> its frames"""
         track, applied = self._removed.pop(number)
         self.session.objects[self.ids[number]] = track
         self._applied.update(applied)
-        return set(_frames_of(track))
+        return _frames_of(track)
+
+    def _forget(self, number: int) -> None:
+        """Drop a removed object for good, and what was noted about it."""
+        del self._removed[number]
+        self.steps = [step for step in self.steps if getattr(step, "number", None) != number]
+        for place in _of(number, self._before):
+            del self._before[place]
 
     # --- locks --------------------------------------------------------------------------------------------------------
 
@@ -261,8 +274,8 @@ class VideoAnnotation:
         self._before.clear()
         if is_new:
             self.steps.append(Settled())
-        gone, self._removed = set(self._removed), {}
-        self.steps = [step for step in self.steps if getattr(step, "number", None) not in gone]
+        for number in list(self._removed):
+            self._forget(number)
 
     def _note_tracked(self, frame: int, reverse: bool) -> None:
         """Note a frame that was tracked: as one step with those before it, where propagation went on."""
@@ -273,6 +286,11 @@ class VideoAnnotation:
         self.steps[-1 if joined else len(self.steps) :] = [joined or step]
 
 
-def _frames_of(track: ObjectTrack) -> list[int]:
+def _of(number: int, by_place: dict[Place, Any]) -> dict[Place, Any]:
+    """The entries of one object."""
+    return {place: value for place, value in by_place.items() if place[0] == number}
+
+
+def _frames_of(track: ObjectTrack) -> set[int]:
     """The frames on which an object has a prediction."""
-    return [*track.pending, *track.bank.prompted, *track.bank.tracked]
+    return {*track.pending, *track.bank.prompted, *track.bank.tracked}

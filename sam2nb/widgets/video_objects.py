@@ -74,6 +74,7 @@ def video_object(state: dict[str, Any]) -> VideoObject:
     for frame, given in (state.get("frames") or {}).items():
         read = from_state({"id": state["id"], **given})
         frames[int(frame)] = Clicks(read.points, read.box)
+    frames = {frame: clicks for frame, clicks in frames.items() if not clicks.is_empty}
     named = from_state({name: state[name] for name in ("id", "name", "color", "visible") if name in state})
     return VideoObject(named.number, named.name, named.color, named.is_visible, frames)
 

@@ -181,6 +181,21 @@ def test_a_removed_object_returns_with_its_masks_until_the_next_propagation(widg
     assert same(widget.masks, rerun(widget, predictor))
 
 
+def test_an_object_that_gets_other_prompts_after_all_were_cleared_starts_anew(widget, predictor):
+    widget.propagate()
+    [state] = widget.objects
+    browser, kept = Browser(widget), {f: widget.masks[f]["cup"] for f in widget.masks}
+    browser.set(objects=[{**state, "frames": {}}])
+    assert len(widget.masks) == 0
+    browser.set(objects=[state])
+    assert all((widget.masks[f]["cup"] == kept[f]).all() for f in kept), "undo brings all of it back"
+    browser.set(objects=[{**state, "frames": {}}])
+    browser.set(objects=[{**state, "frames": {"2": {"points": [[40, 10, 1]]}}}])
+    assert list(widget.masks) == [2] and len(widget.code().splitlines()) == 5
+    widget.propagate()
+    assert same(widget.masks, rerun(widget, predictor))
+
+
 def test_a_button_propagates_on_a_thread_reports_every_frame_and_stops(widget):
     browser = Browser(widget)
     assert "problem" not in browser.ask(kind="begin", direction="forward")[0]
