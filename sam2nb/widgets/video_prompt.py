@@ -51,16 +51,8 @@ from sam2nb.widgets.video_steps import script_of_steps
 logger = logging.getLogger(__name__)
 
 MODULES = ("dom", "layout", "store", "view", "layers", "kernel", "paint", "pointer", "keys", "panel", "prompt_view")
-MODULES += (
-    "runs",
-    "video_store",
-    "video_frames",
-    "timeline",
-    "video_panel",
-    "video_keys",
-    "video_view",
-    "video_widget",
-)
+MODULES += ("runs", "video_store", "video_frames", "player", "timeline", "video_panel", "video_keys", "video_view")
+MODULES += ("video_widget",)
 
 
 class VideoPromptWidget(ShownWidget):

@@ -27,7 +27,7 @@ with VideoWriter("clip.mp4", fps=25) as clip:
     for i in range({COUNT}):  # the view moves to the right and back
         x = round(180 - 180 * np.cos(2 * np.pi * i / {COUNT}))
         clip.add(np.ascontiguousarray(large[60:{60 + HEIGHT}, x : x + {WIDTH}]))
-predictor = SAM2VideoPredictor(load_model("sam2nb_nano", device="cpu", image_size=256), progress=False)
+predictor = SAM2VideoPredictor(load_model("sam2nb_nano", device="cpu", image_size=128), progress=False)
 widget = VideoPromptWidget(predictor, "clip.mp4", alt="an astronaut, filmed by a moving camera")
 widget
 """
@@ -156,7 +156,7 @@ def test_a_click_is_answered_and_painted(user):
     painted = user.pixel(FACE[0] + 6, FACE[1] + 12)
     assert painted[2] - painted[0] > bare[2] - bare[0] + 30, "the mask is blue"
     print(
-        f"click to painted mask, nano at 256: median {sorted(times)[len(times) // 2]:.0f} ms, first {times[0]:.0f} ms"
+        f"click to painted mask, nano at 128: median {sorted(times)[len(times) // 2]:.0f} ms, first {times[0]:.0f} ms"
     )
     assert user.python("print(len(widget.prompts), len(widget.prompts[0].points))") == "1 7"
 

@@ -43,7 +43,7 @@ export function listenToVideoKeys(root, ui) {
     "]": () => ui.stepToMark(1),
     Home: () => ui.step(-ui.target),
     End: () => ui.step(ui.count),
-    p: () => ui.togglePlay(),
+    p: () => ui.player.toggle(),
     f: () => ui.propagate("forward"),
     d: () => ui.propagate("backward"),
     t: () => ui.propagate("both"),

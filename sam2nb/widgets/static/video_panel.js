@@ -32,7 +32,7 @@ export function makeVideoToolbar(ui) {
 export function makeTransport(ui) {
   const act = (text, action, function_, title) => button(text, function_, { "data-action": action, title });
   const back = act("\u2039", "back", () => ui.step(-1), "One frame back");
-  const play = act("play", "play", () => ui.togglePlay(), "Play or pause");
+  const play = act("play", "play", () => ui.player.toggle(), "Play or pause");
   const ahead = act("\u203a", "ahead", () => ui.step(1), "One frame ahead");
   back.setAttribute("aria-label", "one frame back");
   ahead.setAttribute("aria-label", "one frame ahead");
@@ -56,7 +56,7 @@ export function makeTransport(ui) {
   );
   const update = () => {
     const running = ui.model.get("running");
-    play.textContent = ui.isPlaying ? "pause" : "play";
+    play.textContent = ui.player.isPlaying ? "pause" : "play";
     where.textContent = `${ui.target} / ${ui.count - 1}`;
     check.checked = ui.follow;
     for (const run of runs) run.disabled = running || ui.isGone || !ui.store.marks.length;

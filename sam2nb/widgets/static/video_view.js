@@ -9,6 +9,7 @@ import { listenToKeys } from "./keys.js";
 import { makeHelp } from "./panel.js";
 import { NOT_FOR_VIDEO, VIDEO_HELP, listenToVideoKeys } from "./video_keys.js";
 import { PromptView } from "./prompt_view.js";
+import { Player } from "./player.js";
 import { FrameCache, VideoLayers } from "./video_frames.js";
 import { Lanes, makeTimeline } from "./timeline.js";
 import { makeTransport, makeVideoSide, makeVideoToolbar } from "./video_panel.js";
@@ -28,13 +29,15 @@ export class VideoView extends PromptView {
     const [width, height] = this.model.get("shown");
     this.layers = new VideoLayers({ width, height });
     this.lanes = new Lanes();
-    Object.assign(this, { isPlaying: false, follow: true, isGone: false, target: this.model.get("frame") });
+    this.player = new Player(this);
+    Object.assign(this, { follow: true, isGone: false, target: this.model.get("frame") });
+    this.newest = this.following = null; // the frame that was tracked last, and the one that is fetched to follow it
     this.store.goTo = (frame) => this.goTo(frame);
     this.store.refuse = () => this.say(LOCKED);
     this.frames = new FrameCache(this.kernel, {
       count: () => this.count,
       arrived: (frame) => this.arrived(frame),
-      failed: (frame, problem) => frame === this.target && this.say(problem),
+      failed: (frame, problem) => this.failed(frame, problem),
     });
     this.receive = (content, buffers) => content.request || this.told(content, buffers);
     this.model.on("msg:custom", this.receive);
@@ -92,7 +95,7 @@ export class VideoView extends PromptView {
   }
 
   step(frames) {
-    this.pause();
+    this.player.pause();
     this.goTo(this.target + frames, true);
   }
 
@@ -104,9 +107,15 @@ export class VideoView extends PromptView {
   }
 
   arrived(frame) {
+    if (frame === this.following && this.frames.isComplete(frame)) this.followed();
     if (frame !== this.target || !this.frames.pictures.has(frame)) return;
     this.show();
     this.draw();
+  }
+
+  failed(frame, problem) {
+    if (frame === this.following) this.following = null;
+    if (frame === this.target) this.say(problem);
   }
 
   /** Put the frame that was asked for on the canvas. */
@@ -129,33 +138,6 @@ export class VideoView extends PromptView {
     if (this.isGone || this.model.get("frame") === this.store.frame) return;
     this.model.set("frame", this.store.frame);
     this.model.save_changes();
-  }
-
-  togglePlay() {
-    if (this.isPlaying) return this.pause();
-    this.isPlaying = true;
-    if (this.target === this.count - 1) this.goTo(0, true);
-    this.due = performance.now();
-    return this.play();
-  }
-
-  pause() {
-    this.isPlaying = false;
-    clearTimeout(this.playTimer);
-    this.draw();
-  }
-
-  /** Show the next frame when it is time, and it has come. */
-  play() {
-    if (this.target >= this.count - 1) return this.pause();
-    const next = this.target + 1;
-    const now = performance.now();
-    if (now >= this.due && this.frames.isComplete(next)) {
-      this.goTo(next, true);
-      this.due = Math.max(this.due + 1000 / this.model.get("fps"), now - 100); // makes up for late frames, a little
-    } else if (!this.frames.isComplete(next)) this.frames.want(next);
-    this.playTimer = setTimeout(() => this.play(), clamp(this.due - performance.now(), 4, 100));
-    return this.draw();
   }
 
   async fetchDetail() {
@@ -184,9 +166,23 @@ export class VideoView extends PromptView {
 
   /** Propagation has passed a frame. */
   passed(frame) {
-    this.message = `tracking: frame ${frame}`;
-    if (this.follow && this.frames.asked.size < 2) this.goTo(frame);
+    this.newest = frame;
+    if (this.follow && this.following === null) this.fetchNewest();
     else if (frame === this.target) this.frames.want(frame);
+  }
+
+  /** Fetch the frame that was tracked last, with its masks; the view goes there when it has come. */
+  fetchNewest() {
+    this.following = this.newest;
+    this.frames.want(this.following);
+  }
+
+  followed() {
+    const frame = this.following;
+    this.following = null;
+    if (!this.follow) return;
+    this.goTo(frame);
+    if (frame !== this.newest) this.fetchNewest();
   }
 
   async answered() {
@@ -202,7 +198,7 @@ export class VideoView extends PromptView {
 
   async propagate(direction) {
     if (this.model.get("running") || !this.store.marks.length) return;
-    this.pause();
+    this.player.pause();
     this.follow = true;
     this.say("\u2026");
     const { content } = await this.kernel.ask({ kind: "begin", direction });
@@ -236,14 +232,14 @@ export class VideoView extends PromptView {
 
   gone(text) {
     this.isGone = true;
-    this.pause();
+    this.player.pause();
     this.report(text);
   }
 
   // --- a person -----------------------------------------------------------------------------------------------------
 
   addPoint(at, label) {
-    this.pause();
+    this.player.pause();
     super.addPoint(at, label);
   }
 
@@ -262,6 +258,7 @@ export class VideoView extends PromptView {
     this.transport.update();
     this.timeline.update();
     const running = this.model.get("running");
+    if (running && !this.problem && !this.message) this.status.textContent = `tracking: frame ${this.newest ?? ""}`;
     Object.assign(this.root.dataset, { frame: this.store.frame, target: this.target, running });
   }
 
@@ -276,7 +273,7 @@ export class VideoView extends PromptView {
 
   close() {
     super.close();
-    this.pause();
+    this.player.pause();
     clearTimeout(this.keepTimer);
     cancelAnimationFrame(this.frame);
     this.model.off("msg:custom", this.receive);
