@@ -36,7 +36,7 @@ FOLDERS = {
 }
 STATIC = {
     "notebook/questions": "Three questions on each notebook, as JSON in the form of jupyterquiz",
-    "widgets/static": "The browser side: the prompt widget, the playground, decoding with onnxruntime-web",
+    "widgets/static": "The browser side: the widgets, the playground, decoding with onnxruntime-web",
 }
 
 

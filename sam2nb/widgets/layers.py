@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from sam2nb import plotting
 from sam2nb.export.masks import save_coco
 from sam2nb.masks.regions import drop_small_islands
 from sam2nb.masks.rle import rle_from_mask
@@ -40,6 +41,16 @@ def layer_png(mask: np.ndarray) -> bytes:
     target = io.BytesIO()
     picture.save(target, "png", transparency=WHITE_BY_OPACITY, compress_level=1)
     return target.getvalue()
+
+
+def part_jpeg(image: np.ndarray, region: Sequence[float]) -> tuple[list[int], bytes]:
+    """A part of an image (H, W, 3) that is looked at closely, as a JPEG file.
+
+    region: x1, y1, x2, y2 in pixels. -> the same as whole numbers, and the file
+    """
+    x0, y0, x1, y1 = (int(value) for value in region)
+    part = image[max(y0, 0) : y1, max(x0, 0) : x1]
+    return [x0, y0, x1, y1], plotting.jpeg_bytes(part, SENT_QUALITY, longest=2 * LONGEST_SHOWN)
 
 
 def cut_out_png(image: np.ndarray, mask: np.ndarray) -> bytes:

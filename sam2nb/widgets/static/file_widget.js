@@ -68,7 +68,7 @@ class FileView {
     for (let start = 0; start === 0 || start < blob.size; start += PIECE) {
       this.say(`Sending ${name}: ${Math.round((100 * start) / Math.max(blob.size, 1))} %`);
       const piece = await blob.slice(start, start + PIECE).arrayBuffer();
-      const { content } = await this.kernel.ask({ name, start, size: blob.size }, [piece]);
+      const { content } = await this.kernel.ask({ name, start, size: blob.size }, { sent: [piece] });
       if (content.problem) throw new Error(content.problem);
       if (content.taken) this.say(`${content.taken}. Now run this cell again.`);
     }
