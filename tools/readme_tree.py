@@ -27,6 +27,7 @@ TABLE_BEGIN, TABLE_END = "<!-- notebooks: written by tools/readme_tree.py -->", 
 WIDTH = 120
 
 AFTERWARDS = {  # you can …
+    "00": "find your way, and see your progress",
     "01": "run everything anywhere, and make a first mask",
     "02": "click, box, refine",
     "03": "segment everything, and choose the filters",
@@ -51,7 +52,10 @@ FOLDERS = {
     "tests": "mirrors sam2nb/; parity/ compares with the official package, browser/ clicks on the widgets",
     "tools": "what maintainers run: notebooks, badges, figures, the site, this tree",
 }
-STATIC = {"widgets/static": "The browser side: the prompt widget, the playground, decoding with onnxruntime-web"}
+STATIC = {
+    "notebook/questions": "Three questions on each notebook, as JSON in the form of jupyterquiz",
+    "widgets/static": "The browser side: the widgets, the playground, decoding with onnxruntime-web",
+}
 
 
 def main() -> int:
