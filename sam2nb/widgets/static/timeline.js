@@ -52,7 +52,8 @@ export function makeTimeline(ui) {
   );
   slider.addEventListener("input", () => ui.goTo(Number(slider.value), true));
   const playhead = element("div", { class: "sam2nb-playhead" });
-  const lanes = holder({ class: "sam2nb-lanes" });
+  const words = "lanes of the objects; [ and ] jump to prompted frames";
+  const lanes = holder({ class: "sam2nb-lanes", tabindex: "0", role: "group", "aria-label": words }); // it may scroll
   const names = holder({ class: "sam2nb-lane-names", "aria-hidden": "true" }); // the lanes have them, too
   const rail = holder({ class: "sam2nb-rail" }, slider, lanes, playhead);
   const node = holder({ class: "sam2nb-timeline" }, names, rail);
