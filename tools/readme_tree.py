@@ -42,7 +42,7 @@ AFTERWARDS = {  # you can …
 
 # Folders without an `__init__.py`: those of the project, in the order of the tree, and one of the package.
 FOLDERS = {
-    "notebooks": "01_setup … 08_train_and_finetune, to be read in this order; solutions/",
+    "notebooks": "01_setup … 09_capstone, to be read in this order; solutions/",
     "examples": "thirteen short scripts to copy",
     "sam2nb": "the package; an entry imports only from entries above it",
     "configs": "hydra: a generation, a trunk and a short entry file per model; train/",
