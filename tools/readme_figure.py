@@ -3,7 +3,7 @@
     python tools/readme_figure.py                 # both, into data/figures/; minutes on two cores
     python tools/readme_figure.py --only demo     # or --only overview
 
-Photographs are segmented by the genuine SAM 2 tiny weights, the film is tracked by sam2nb_tiny.
+The photograph is segmented by the genuine SAM 2 tiny weights, the film is tracked by sam2nb_tiny.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image, ImageDraw, ImageFont
 
-from sam2nb import SAM2AutomaticMaskGenerator, SAM2ImagePredictor, SAM2VideoPredictor, load_model
+from sam2nb import SAM2ImagePredictor, SAM2VideoPredictor, load_model
 from sam2nb.media.images import to_rgb_uint8
 from sam2nb.media.video import open_frames
-from sam2nb.plotting import choose_colors, color_of, draw_masks, save_figure, show_masks
+from sam2nb.plotting import color_of, draw_masks, save_figure, show_masks
 
 ROOT = Path(__file__).resolve().parent.parent
-FIGURES, PHOTOS = ROOT / "data" / "figures", ROOT / "data" / "photos"
+FIGURES = ROOT / "data" / "figures"
 HENS, CROP = FIGURES / "hens.jpg", (0, 62, 1024, 638)  # 16:9
 HEN_CLICKS = ((132, 342), (467, 265), (615, 342), (848, 373))
 HEN_COLORS = (4, 6, 3, 2)  # sky blue, yellow, pink, green
 FILM, FILM_CLICKS, FILM_COLOR = FIGURES / "bird.mp4", ((283, 218), (305, 172)), 1  # the second adds the beak
+
+SHOWN = (0, 4, 11)  # frames of the film in the still figure
 
 SIZE = (640, 360)  # of the moving picture, pixels
 FINE = 2  # drawn larger by this, for smooth edges
@@ -208,33 +210,17 @@ def of_every_brightness(images: list[Image.Image], each: int = 5) -> list[Image.
 
 
 def overview(path: Path) -> Path:
-    """Clicks, a box, everything, and an object in three frames of a film."""
-    figure, axes = plt.subplots(2, 3, figsize=(12, 5.2), layout="constrained")
-    hens = to_rgb_uint8(HENS)[CROP[1] : CROP[3]]
-    clicks = np.array(HEN_CLICKS) - CROP[:2]
+    """Clicks on a photograph, and an object in three frames of a film."""
+    figure, axes = plt.subplots(2, 2, figsize=(10, 6), layout="constrained")
+    hens, clicks = to_rgb_uint8(HENS)[CROP[1] : CROP[3]], np.array(HEN_CLICKS) - CROP[:2]
     masks = np.array([cropped(mask) for mask in hen_masks()])
-    title = "clicks"
+    title = "four clicks in a photograph"
     show_masks(hens, masks, points=clicks, labels=[1] * 4, colors=HEN_COLORS, dim=True, ax=axes[0, 0], title=title)
-    box_and_everything(axes[0, 1:])
     frames, (_, tracked) = open_frames(FILM, progress=False), film_masks()
-    for ax, number in zip(axes[1], np.linspace(0, len(frames) - 1, 3).astype(int), strict=True):
-        title = "two clicks in a film" if number == 0 else f"tracked, frame {number}"
-        show_masks(frames[number], tracked[number], colors=[FILM_COLOR], dim=True, ax=ax, title=title)
+    for ax, number in zip(axes.flat[1:], SHOWN, strict=True):
+        title, points = (f"tracked, frame {number}", None) if number else ("two clicks in a film", FILM_CLICKS)
+        show_masks(frames[number], tracked[number], points=points, colors=[FILM_COLOR], dim=True, ax=ax, title=title)
     return save_figure(figure, path, dpi=100, quality=85)
-
-
-def box_and_everything(axes: np.ndarray) -> None:
-    """A cat by a box, and coins without a prompt."""
-    model = load_model("sam2_hiera_tiny")
-    cat, coins = (to_rgb_uint8(PHOTOS / f"{name}.jpg") for name in ("cat", "coins"))
-    predictor = SAM2ImagePredictor(model)
-    predictor.set_image(cat)
-    box = [60, 5, 340, 295]
-    masks, _, _ = predictor.predict(box=box, multimask_output=False)
-    show_masks(cat, masks[0], boxes=[box], colors=[4], dim=True, ax=axes[0], title="a box")
-    records = SAM2AutomaticMaskGenerator(model, points_per_side=16).generate(coins)
-    masks = np.array([record["segmentation"] for record in sorted(records, key=lambda record: -record["area"])])
-    show_masks(coins, masks, colors=choose_colors(coins, masks), ax=axes[1], title=f"everything: {len(masks)} masks")
 
 
 if __name__ == "__main__":
