@@ -330,7 +330,7 @@ def test_slides_show_headings_and_figures_and_load_nothing_from_elsewhere():
     kinds = [cell.metadata["slideshow"]["slide_type"] for cell in notebook.cells]
     assert kinds == ["slide", "slide", "subslide", "fragment", "notes", "skip", "skip", "skip"]
     assert notebook.cells[1].source == "## 1. Part\n\nOne." and "Really" in page and "Two." not in page
-    assert "reveal.js/dist/reveal" in page and "draw()" not in page
+    assert "reveal.js/dist/reveal" in page and 'src="reveal.js/require.js"' in page and "draw()" not in page
     assert not re.search(r"cdnjs|unpkg|jsdelivr", page)
 
 

@@ -20,8 +20,7 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
-REVEAL = "reveal.js@4.6.1"
-REVEAL_BYTES = 5_000_000
+PACKAGES = {"reveal.js@4.6.1": 5_000_000, "requirejs@2.3.7": 500_000}  # and the bytes of their archives
 KINDS = ("slide", "subslide", "fragment", "notes", "skip")
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 LEFT_OUT = ("Exercises", "Summary")  # sections that are not shown
@@ -66,6 +65,7 @@ def slides_of(notebook: nbformat.NotebookNode) -> str:
     exporter = SlidesExporter(
         config=Config(NbConvertBase={"display_data_priority": kinds}),
         reveal_url_prefix="reveal.js",
+        require_js_url="reveal.js/require.js",
         exclude_input=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
@@ -106,19 +106,20 @@ def short(text: str) -> str:
 
 
 def add_reveal(folder: Path) -> None:
-    """Put reveal.js into a folder, fetched once by npm."""
+    """Put reveal.js and require.js, which loads it, into a folder; they are fetched once by npm."""
     from sam2nb.weights.npm import npm_pack
 
     target = folder / "reveal.js"
-    if target.is_dir():
+    if (target / "require.js").is_file():
         return
     with tempfile.TemporaryDirectory() as name:
-        archive = npm_pack(REVEAL, Path(name), REVEAL_BYTES)
-        with tarfile.open(archive) as tar:
-            wanted = [m for m in tar.getmembers() if re.match(r"package/(dist|plugin|LICENSE)", m.name) and m.isfile()]
-            tar.extractall(name, wanted, filter="data")
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(Path(name) / "package", target)
+        for number, (package, size) in enumerate(PACKAGES.items()):
+            place = Path(name) / str(number)
+            place.mkdir()
+            with tarfile.open(npm_pack(package, place, size)) as tar:
+                wanted = [m for m in tar.getmembers() if re.match(r"package/(dist|plugin|LICENSE|require\.js)", m.name)]
+                tar.extractall(place, wanted, filter="data")
+            shutil.copytree(place / "package", target, dirs_exist_ok=True)
 
 
 if __name__ == "__main__":
