@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import supervision as sv
 from PIL import Image
 from pycocotools import mask as coco
 
@@ -23,7 +22,8 @@ from sam2nb.export.yolo import load_yolo, save_yolo  # noqa: F401
 from sam2nb.masks.polygons import coco_polygons
 from sam2nb.masks.rle import Rle, as_rle, rle_from_mask
 from sam2nb.media.images import ImageLike, to_rgb_uint8, write_image
-from sam2nb.plotting import PALETTE, draw_names
+from sam2nb.plotting import color_of, draw_names
+from sam2nb.plotting.colors import colors_of_labels
 from sam2nb.predict.everything.records import BACKGROUND, Record, label_map, record_of_mask
 from sam2nb.structures import UNNAMED
 from sam2nb.whole_file import write_text
@@ -152,14 +152,15 @@ def load_label_map(path: str | Path) -> list[Record]:
     return [record_of_mask(rle_from_mask(labels == n), label=int(n)) for n in numbers if n != BACKGROUND]
 
 
-def draw_overlay(image: ImageLike, records: Sequence[Record]) -> np.ndarray:
+def draw_overlay(image: ImageLike, records: Sequence[Record], colors: Sequence[int] | None = None) -> np.ndarray:
     """The image with every mask in a colour and a thin outline, small masks on top, and the names of classes.
 
-    -> (H, W, 3) uint8
+    colors: one index into the palette per record, by default chosen so that neighbours differ. -> (H, W, 3) uint8
     """
     rgb = to_rgb_uint8(image)
     labels = label_map(records, rgb.shape[:2])
-    colors = np.array([sv.Color.from_hex(code).as_rgb() for code in PALETTE], dtype=np.float32)
+    indices = np.asarray(colors_of_labels(rgb, labels, len(records)) if colors is None else colors, int)
+    palette = np.array([color_of(index) for index in indices], dtype=np.float32).reshape(-1, 3)
     is_outline = np.zeros(labels.shape, dtype=bool)
     is_outline[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     is_outline[1:] |= labels[1:] != labels[:-1]
@@ -167,12 +168,12 @@ def draw_overlay(image: ImageLike, records: Sequence[Record]) -> np.ndarray:
     for row in range(len(labels)):  # row by row, to avoid a float copy of a large image
         covered = labels[row] != BACKGROUND
         opacity = np.where(is_outline[row, covered], OUTLINE_OPACITY, MASK_OPACITY)[:, None]
-        paint = colors[(labels[row, covered] - 1) % len(colors)]
+        paint = palette[labels[row, covered] - 1]
         drawn[row, covered] = (1 - opacity) * drawn[row, covered] + opacity * paint
     names = [record.get("class_name") for record in records]
     if not any(names):
         return drawn
-    return draw_names(drawn, names, [as_rle(record["segmentation"]).box for record in records])
+    return draw_names(drawn, names, [as_rle(record["segmentation"]).box for record in records], indices)
 
 
 def save_overlay(image: ImageLike, records: Sequence[Record], path: str | Path) -> Path:

@@ -168,8 +168,8 @@ def _store_small_figures() -> None:
     shell = sys.modules["IPython"].get_ipython()
     shell.run_line_magic("matplotlib", "inline")
     formatters = shell.display_formatter.formatters
-    formatters["image/png"].for_type(Figure, lambda figure: plotting.notebook_bytes(figure, "png"))
-    formatters["image/jpeg"].for_type(Figure, lambda figure: plotting.notebook_bytes(figure, "jpeg"))
+    formatters["image/png"].for_type(Figure, lambda figure: plotting.notebook_image(figure, "png"))
+    formatters["image/jpeg"].for_type(Figure, lambda figure: plotting.notebook_image(figure, "jpeg"))
 
 
 def _honour_tqdm_disable() -> None:

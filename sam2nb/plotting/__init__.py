@@ -4,6 +4,7 @@ Masks are arrays here; no file of this package knows the model. supervision pain
 points, boxes and labels.
 """
 
+from sam2nb.plotting.colors import choose_colors
 from sam2nb.plotting.draw import (
     BOX_COLOR,
     EXCLUDE_COLOR,
@@ -13,12 +14,31 @@ from sam2nb.plotting.draw import (
     as_masks,
     as_rgb,
     color_of,
+    default_colors,
     draw_masks,
     draw_names,
     pca_colors,
 )
-from sam2nb.plotting.encode import figure_bytes, get_caption, jpeg_bytes, notebook_bytes, save_figure, set_caption
-from sam2nb.plotting.figures import bar_chart, show_boxes, show_image, show_map, show_masks, show_points, side_by_side
+from sam2nb.plotting.encode import (
+    alt_text,
+    figure_bytes,
+    get_caption,
+    jpeg_bytes,
+    notebook_bytes,
+    notebook_image,
+    save_figure,
+    set_caption,
+)
+from sam2nb.plotting.figures import (
+    bar_chart,
+    show_boxes,
+    show_image,
+    show_map,
+    show_masks,
+    show_points,
+    side_by_side,
+    zoom_in,
+)
 from sam2nb.plotting.overlays import show_anns, show_box, show_mask
 from sam2nb.plotting.timeline import timeline
 
@@ -28,16 +48,20 @@ __all__ = [
     "INCLUDE_COLOR",
     "MASK_OPACITY",
     "PALETTE",
+    "alt_text",
     "as_masks",
     "as_rgb",
     "bar_chart",
+    "choose_colors",
     "color_of",
+    "default_colors",
     "draw_masks",
     "draw_names",
     "figure_bytes",
     "get_caption",
     "jpeg_bytes",
     "notebook_bytes",
+    "notebook_image",
     "pca_colors",
     "save_figure",
     "set_caption",
@@ -51,4 +75,5 @@ __all__ = [
     "show_points",
     "side_by_side",
     "timeline",
+    "zoom_in",
 ]

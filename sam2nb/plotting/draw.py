@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import supervision as sv
 from PIL import Image
@@ -20,6 +21,9 @@ EXCLUDE_COLOR = PALETTE[5]
 BOX_COLOR = PALETTE[6]
 MASK_OPACITY = 0.5
 UINT16_PER_UINT8 = 257  # 65535 / 255
+OUTLINED_SHARE = 0.0005  # of the image: smaller pieces and holes of a mask get no outline
+DIMMED = 0.3  # brightness that is left of a dimmed background
+DIMMED_COLORS = (4, 6, 3, 1, 2, 5, 0)  # the palette with those first that show on a dark background
 NAME_HEIGHT = 1 / 32  # of the letters of a name, as a share of the image's longer side
 MIN_NAME_HEIGHT = 10  # pixels
 
@@ -35,27 +39,35 @@ def draw_masks(
     colors: Sequence[int] | None = None,
     opacity: float = MASK_OPACITY,
     outline: int | None = None,
+    dim: bool = False,
 ) -> np.ndarray:
     """Paint masks on a copy of an image.
 
     image: HxWx3 or HxW, uint8 or float in 0..1. masks: (H, W), (N, H, W) or (N, 1, H, W); booleans, or logits
-    (positive = inside). colors: one object index per mask, by default 0, 1, 2 and so on. outline: line width in
-    pixels, 0 for none, by default in proportion to the image. Returns HxWx3 uint8; large masks are painted first, so
-    that small ones stay visible. Raises ValueError if masks or colors do not fit.
+    (positive = inside). colors: one object index per mask, see `default_colors`. outline: line width in
+    pixels, 0 for none, by default in proportion to the image; pieces and holes below 0.05 % of the image get none.
+    dim: darken the background and leave the objects in their own colours. Returns HxWx3 uint8; large masks are painted
+    first, so that small ones stay visible. Raises ValueError if masks or colors do not fit.
     """
     rgb = as_rgb(image)
     stack = as_masks(masks, rgb.shape[:2])
     if len(stack) == 0:
         return rgb
-    detections = _detections(stack, colors)
+    detections = _detections(stack, default_colors(len(stack), dim) if colors is None else colors)
     if outline is None:
         outline = max(1, round(max(rgb.shape[:2]) / 320))
-    style = {"color": sv.ColorPalette.from_hex(list(PALETTE)), "color_lookup": sv.ColorLookup.CLASS}
-    scene = np.ascontiguousarray(rgb[:, :, ::-1])  # supervision expects BGR, as OpenCV does
-    scene = sv.MaskAnnotator(opacity=opacity, **style).annotate(scene, detections)
-    if outline:
-        scene = sv.PolygonAnnotator(thickness=outline, **style).annotate(scene, detections)
-    return np.ascontiguousarray(scene[:, :, ::-1])
+    if dim:
+        scene = np.where(stack.any(axis=0)[:, :, None], rgb, _darkened(rgb))
+    else:
+        style = {"color": sv.ColorPalette.from_hex(list(PALETTE)), "color_lookup": sv.ColorLookup.CLASS}
+        bgr = np.ascontiguousarray(rgb[:, :, ::-1])  # supervision expects BGR, as OpenCV does
+        scene = sv.MaskAnnotator(opacity=opacity, **style).annotate(bgr, detections)[:, :, ::-1]
+    return _outlined(scene, stack, detections.class_id, outline) if outline else np.ascontiguousarray(scene)
+
+
+def default_colors(count: int, dim: bool = False) -> list[int]:
+    """The palette indices of `count` masks: 0, 1, 2 and so on, or in an order for a dimmed background."""
+    return [DIMMED_COLORS[row % len(PALETTE)] if dim else row for row in range(count)]
 
 
 def draw_names(
@@ -166,8 +178,24 @@ def _feature_grid(features: Any) -> np.ndarray:
     return grid
 
 
-def _detections(stack: np.ndarray, colors: Sequence[int] | None) -> sv.Detections:
-    indices = np.arange(len(stack)) if colors is None else np.atleast_1d(np.asarray(colors, int))
+def _detections(stack: np.ndarray, colors: Sequence[int]) -> sv.Detections:
+    indices = np.atleast_1d(np.asarray(colors, int))
     if len(indices) != len(stack):
         raise ValueError(f"colors has {len(indices)} entries for {len(stack)} masks; give one object index per mask")
     return sv.Detections(xyxy=sv.mask_to_xyxy(stack).astype(np.float32), mask=stack, class_id=indices % len(PALETTE))
+
+
+def _darkened(rgb: np.ndarray) -> np.ndarray:
+    grey = rgb.mean(axis=2, keepdims=True)
+    return (DIMMED * (rgb + grey) / 2).round().astype(np.uint8)
+
+
+def _outlined(rgb: np.ndarray, stack: np.ndarray, indices: np.ndarray, thickness: int) -> np.ndarray:
+    """A copy with the outlines of masks, those of large ones first. Specks stay without, unless a mask has no more."""
+    drawn = np.ascontiguousarray(rgb)
+    least = OUTLINED_SHARE * rgb.shape[0] * rgb.shape[1]
+    for row in np.argsort(-stack.sum(axis=(1, 2)), kind="stable"):
+        contours, _ = cv2.findContours(stack[row].astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        large = [contour for contour in contours if cv2.contourArea(contour) >= least]
+        cv2.drawContours(drawn, large or contours, -1, color_of(indices[row]), thickness)
+    return drawn

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -32,6 +33,23 @@ def set_caption(text: str | None) -> None:
 def get_caption() -> str:
     """The line of `set_caption`, or an empty text."""
     return _caption or ""
+
+
+def alt_text(text: str, figure: Figure | Axes | None = None) -> None:
+    """Describe a figure to those who cannot see it: the alternative text of the image that a notebook stores.
+
+    figure: by default the current one.
+    """
+    owner = plt.gcf() if figure is None else figure
+    (owner.figure if isinstance(owner, Axes) else owner).set_label(text)
+
+
+def notebook_image(figure: Figure, kind: str) -> tuple[bytes, dict[str, str]] | None:
+    """`notebook_bytes` with the metadata of the image: its alternative text, if it has one."""
+    encoded = notebook_bytes(figure, kind)
+    if encoded is None:
+        return None
+    return encoded, {"alt": figure.get_label()} if figure.get_label() else {}
 
 
 def notebook_bytes(figure: Figure, kind: str) -> bytes | None:

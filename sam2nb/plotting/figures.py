@@ -20,6 +20,7 @@ from sam2nb.plotting.draw import (
     as_masks,
     as_rgb,
     color_of,
+    default_colors,
     draw_masks,
     to_array,
 )
@@ -28,6 +29,7 @@ SINGLE_WIDTH = 5.6  # inches for an image on its own
 PANEL_WIDTH, ROW_WIDTH = 3.4, 10.2  # inches for one image of a row, and at most for the row
 TITLE_SIZE = 10  # points
 MARKER_SIZE, SIGN_SHARE = 110, 0.38  # area of a click's disc in square points, and the share of the sign in it
+ZOOM_SHARE = 0.42  # of the width of an image, for a part shown enlarged
 PIXELATED_BELOW = 128  # pixels: smaller images are shown with visible pixels
 
 
@@ -50,18 +52,23 @@ def show_masks(
     title: str | None = None,
     colors: Sequence[int] | None = None,
     opacity: float = MASK_OPACITY,
+    dim: bool = False,
 ) -> Axes:
     """Show masks on an image, with the prompts that led to them. Returns the axes.
 
     masks: as in draw_masks. scores: one number or text per mask, written beside it. points: (N, 2) as (x, y) in pixels
     with labels (N,): 1 include (blue, with a plus), 0 exclude (orange, with a cross). boxes: (4,) or (N, 4) as x1, y1,
-    x2, y2. colors: one object index per mask, by default 0, 1, 2 and so on. Raises ValueError if one does not fit.
+    x2, y2; as many boxes as masks, if several, get the colours of the masks. colors: one object index per mask, by
+    default 0, 1, 2 and so on. dim: darken the background instead of painting the objects. Raises ValueError if one
+    does not fit.
     """
     rgb = as_rgb(image)
     stack = as_masks(masks, rgb.shape[:2])
-    ax = show_image(draw_masks(rgb, stack, colors=colors, opacity=opacity), title=title, ax=ax)
+    colors = default_colors(len(stack), dim) if colors is None else colors
+    ax = show_image(draw_masks(rgb, stack, colors=colors, opacity=opacity, dim=dim), title=title, ax=ax)
     if boxes is not None:
-        show_boxes(boxes, ax)
+        is_paired = len(stack) > 1 and np.asarray(boxes).size == 4 * len(stack)
+        show_boxes(boxes, ax, colors if is_paired else None)
     if points is not None:
         show_points(points, labels, ax)
     if scores is not None:
@@ -91,14 +98,36 @@ def show_points(
     return ax
 
 
-def show_boxes(boxes: Any, ax: Axes | None = None) -> Axes:
-    """Draw box prompts in yellow, with a dark rim that shows on any image. boxes: (4,) or (N, 4) as x1, y1, x2, y2."""
+def show_boxes(boxes: Any, ax: Axes | None = None, colors: Sequence[int] | None = None) -> Axes:
+    """Draw box prompts with a rim that shows on any image.
+
+    boxes: (4,) or (N, 4) as x1, y1, x2, y2. colors: one object index per box, by default all are yellow.
+    """
     ax = plt.gca() if ax is None else ax
-    for x1, y1, x2, y2 in np.asarray(boxes, dtype=float).reshape(-1, 4):
+    for row, (x1, y1, x2, y2) in enumerate(np.asarray(boxes, dtype=float).reshape(-1, 4)):
         x, y = [x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1]
-        ax.plot(x, y, color="black", linewidth=3.6, alpha=0.6, zorder=3)
-        ax.plot(x, y, color=BOX_COLOR, linewidth=2.0, zorder=4)
+        rim, color = ("black", BOX_COLOR) if colors is None else ("white", PALETTE[colors[row] % len(PALETTE)])
+        ax.plot(x, y, color=rim, linewidth=3.6, alpha=0.6, zorder=3)
+        ax.plot(x, y, color=color, linewidth=2.0, zorder=4)
     return ax
+
+
+def zoom_in(ax: Axes, box: Any, corner: str = "lower right", share: float = ZOOM_SHARE) -> Axes:
+    """Show a part of an image enlarged in a corner of its axes, joined to it by lines. Returns the axes of the part.
+
+    box: x1, y1, x2, y2 in pixels. corner: "lower right", "upper left" and so on. share: of the width of the image.
+    """
+    x1, y1, x2, y2 = (float(value) for value in np.asarray(box).reshape(4))
+    shown = ax.images[0].get_array()
+    image_height, image_width = shown.shape[:2]
+    height = share * image_width / image_height * (y2 - y1) / (x2 - x1)
+    left, bottom = (1 - share if "right" in corner else 0.0), (1 - height if "upper" in corner else 0.0)
+    part = ax.inset_axes((left, bottom, share, height), xticks=[], yticks=[])
+    part.imshow(shown)
+    part.set(xlim=(x1 - 0.5, x2 - 0.5), ylim=(y2 - 0.5, y1 - 0.5))
+    part.spines[:].set(color="white", linewidth=1.6)
+    ax.indicate_inset_zoom(part, edgecolor="white", alpha=1)
+    return part
 
 
 def show_map(
@@ -145,27 +174,28 @@ def side_by_side(
     columns: int | None = None,
     panel_width: float | None = None,
     opacity: float = MASK_OPACITY,
+    dim: bool = False,
+    zoom: Any | None = None,
 ) -> Figure:
     """Show several images in a row, or in rows of `columns`. Returns the figure.
 
     images: a list of images, or one image to repeat in every panel. Every other list has one entry per panel, None
-    where a panel has none: `masks[i]`, `points[i]` and so on mean what they mean in show_masks. panel_width: inches.
+    where a panel has none: `masks[i]`, `points[i]`, opacity and so on mean what they mean in show_masks. panel_width:
+    inches. zoom: a box that is shown enlarged in every panel, see `zoom_in`.
     Raises ValueError if a list does not have one entry per panel.
     """
     lists = {"titles": titles, "masks": masks, "scores": scores, "points": points, "labels": labels}
     lists |= {"boxes": boxes, "colors": colors}
     given = {name: entries for name, entries in lists.items() if entries is not None}
-    if _is_one_image(images):
-        images = [images] * (len(next(iter(given.values()))) if given else 1)
-    panels = [as_rgb(image) for image in images]
-    for name, entries in given.items():
-        if len(entries) != len(panels):
-            raise ValueError(f"{name} has {len(entries)} entries for {len(panels)} panels; give one each, or None")
+    panels = _panels(images, given)
     figure, axes = _panel_grid([panel.shape[:2] for panel in panels], columns, panel_width, has_titles=bool(titles))
     for index, (panel, ax) in enumerate(zip(panels, axes, strict=True)):
         options = {name: entries[index] for name, entries in given.items()}
         title, panel_masks = options.pop("titles", None), options.pop("masks", None)
-        show_masks(panel, () if panel_masks is None else panel_masks, ax=ax, title=title, opacity=opacity, **options)
+        panel_masks = () if panel_masks is None else panel_masks
+        show_masks(panel, panel_masks, ax=ax, title=title, opacity=opacity, dim=dim, **options)
+        if zoom is not None:
+            zoom_in(ax, zoom)
     return figure
 
 
@@ -202,6 +232,16 @@ def _is_one_image(images: Any) -> bool:
     return isinstance(images, Image.Image) or (hasattr(images, "ndim") and images.ndim in (2, 3))
 
 
+def _panels(images: Any, given: dict[str, Sequence[Any]]) -> list[np.ndarray]:
+    if _is_one_image(images):
+        images = [images] * (len(next(iter(given.values()))) if given else 1)
+    panels = [as_rgb(image) for image in images]
+    for name, entries in given.items():
+        if len(entries) != len(panels):
+            raise ValueError(f"{name} has {len(entries)} entries for {len(panels)} panels; give one each, or None")
+    return panels
+
+
 def _panel_grid(
     sizes_hw: list[tuple[int, int]], columns: int | None, panel_width: float | None, has_titles: bool
 ) -> tuple[Figure, list[Axes]]:
@@ -219,11 +259,10 @@ def _panel_grid(
     return figure, list(grid.flat[:count])
 
 
-def _label_masks(stack: np.ndarray, scores: np.ndarray, ax: Axes, colors: Sequence[int] | None) -> None:
+def _label_masks(stack: np.ndarray, scores: np.ndarray, ax: Axes, colors: Sequence[int]) -> None:
     if len(scores) != len(stack):
         raise ValueError(f"scores has {len(scores)} entries for {len(stack)} masks; give one per mask")
     height, width = stack.shape[1:]
-    indices = list(range(len(stack)) if colors is None else colors)
     for number, (mask, score) in enumerate(zip(stack, scores, strict=True)):
         rows, cols = np.nonzero(mask)
         if len(rows) == 0:
@@ -232,6 +271,6 @@ def _label_masks(stack: np.ndarray, scores: np.ndarray, ax: Axes, colors: Sequen
         # a label that left the axes would be cut off
         x = float(np.clip(np.median(cols), 0.08 * width, 0.92 * width))
         y = float(np.clip(rows.min(), 0.06 * height, 0.94 * height))
-        rim = np.array(color_of(indices[number])) / 255
+        rim = np.array(color_of(colors[number])) / 255
         box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": rim, "linewidth": 1.8, "alpha": 0.92}
         ax.text(x, y, text, fontsize=9, color="black", ha="center", va="center", bbox=box, zorder=7)

@@ -14,13 +14,13 @@ from sam2nb.widgets.objects import ObjectPrompts
 
 
 def with_static_picture(bundle: Any, jpeg: bytes, text: str) -> Any:
-    """Add a static picture and a line of text to the MIME bundle of a widget."""
+    """Add a static picture and a line of text, also the picture's alternative text, to the MIME bundle of a widget."""
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
     data = dict(data or {})
     data["image/jpeg"] = base64.b64encode(jpeg).decode()
     data["text/plain"] = text
     data.pop("text/html", None)
-    return data, metadata or {}
+    return data, {**(metadata or {}), "image/jpeg": {"alt": text}}
 
 
 def picture_of_objects(

@@ -93,3 +93,22 @@ def test_names_are_written_where_objects_are_and_nowhere_else():
     orange = plotting.color_of(1)
     assert (written == orange).all(axis=2).any(), "the background of a name has the colour of its object"
     assert np.array_equal(plotting.draw_names(grey, [], []), grey)
+
+
+def test_a_dimmed_background_leaves_the_objects_as_they_are():
+    drawn = plotting.draw_masks(GREY, a_mask(), dim=True, outline=0)
+    assert (drawn[a_mask()] == 128).all()
+    assert (drawn[~a_mask()] < 64).all()
+
+
+def test_specks_get_no_outline_unless_a_mask_is_a_speck():
+    image, speck = np.full((300, 400, 3), 128, np.uint8), np.zeros((300, 400), bool)
+    speck[250:254, 350:354] = True
+    mask = speck.copy()
+    mask[20:200, 20:300] = True
+
+    def outlined(masks):
+        return (plotting.draw_masks(image, masks, opacity=0.0, outline=1) != 128).any(axis=2)
+
+    assert outlined(mask)[20:200, 20:300].any() and not outlined(mask)[speck].any()
+    assert outlined(speck)[speck].any()

@@ -41,3 +41,12 @@ def test_a_caption_is_written_under_every_figure_until_it_is_removed():
 def test_the_longer_side_of_a_jpeg_can_be_limited():
     encoded = Image.open(io.BytesIO(plotting.jpeg_bytes(GREY, longest=40)))
     assert encoded.format == "JPEG" and encoded.size == (40, 30)
+
+
+def test_the_alternative_text_goes_into_the_metadata_of_the_stored_image():
+    figure = plotting.show_image(GREY).figure
+    assert plotting.notebook_image(figure, "jpeg")[1] == {}
+    plotting.alt_text("a grey square")
+    encoded, metadata = plotting.notebook_image(figure, "jpeg")
+    assert encoded[:2] == b"\xff\xd8" and metadata == {"alt": "a grey square"}
+    assert plotting.notebook_image(figure, "png") is None

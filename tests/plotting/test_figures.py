@@ -69,3 +69,20 @@ def test_a_map_with_both_signs_is_centred_on_zero():
 def test_a_map_covers_the_image_under_it():
     ax = plotting.show_map(np.zeros((3, 4)), GREY)
     assert [tuple(image.get_extent()) for image in ax.images] == [(-0.5, 79.5, 59.5, -0.5)] * 2
+
+
+def test_a_part_is_shown_enlarged_in_a_corner_of_every_panel():
+    figure = plotting.side_by_side(GREY, ["one", "two"], zoom=[10, 20, 30, 30])
+    for ax in figure.axes:
+        (part,) = ax.child_axes
+        assert part.get_xlim() == (9.5, 29.5) and part.get_ylim() == (29.5, 19.5)
+
+
+def test_several_boxes_with_masks_get_the_colours_of_the_masks():
+    masks = np.zeros((2, *GREY.shape[:2]), bool)
+    masks[0, 5:20, 5:20], masks[1, 30:50, 30:60] = True, True
+    boxes = [[5, 5, 20, 20], [30, 30, 60, 50]]
+    ax = plotting.show_masks(GREY, masks, boxes=boxes, colors=[2, 3])
+    assert [line.get_color() for line in ax.lines[1::2]] == [plotting.PALETTE[2], plotting.PALETTE[3]]
+    ax = plotting.show_masks(GREY, masks[0], boxes=boxes[0])
+    assert ax.lines[1].get_color() == plotting.BOX_COLOR
