@@ -1,6 +1,6 @@
 """For `pytest --nbval notebooks`: no progress bars, and a comparison only where the stored numbers can come out.
 
-The stored outputs come from the genuine SAM 2 tiny weights in float32. Without those weights, or on a graphics card in
+The stored outputs come from the genuine SAM 2 tiny weights in float32. Without those weights, with newer ones, or on a graphics card in
 half precision, the cells must still run, but their numbers may differ.
 """
 
@@ -22,4 +22,5 @@ def _same_numbers_expected() -> bool:
 
     from sam2nb.weights.registry import file_on_disk
 
-    return file_on_disk("sam2_hiera_tiny") is not None and not torch.cuda.is_available()
+    is_newer_preferred = file_on_disk("sam2.1_hiera_tiny") is not None
+    return file_on_disk("sam2_hiera_tiny") is not None and not is_newer_preferred and not torch.cuda.is_available()

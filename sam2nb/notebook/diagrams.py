@@ -13,6 +13,7 @@ from sam2nb.plotting import PALETTE
 
 HEIGHT = 0.9  # of a box
 ARROW_STYLE = {"arrowstyle": "-|>", "mutation_scale": 12, "color": "#444444"}
+FOR_IMAGES, FOR_VIDEO = 0, 2  # in the palette
 PROMPTED_ROW = NUM_MASKMEM - 1  # of the temporal position table; the rows before it are ages
 PROMPTED_COLOR, TRACKED_COLOR, POINTER_COLOR = PALETTE[5], PALETTE[0], PALETTE[2]
 
@@ -29,14 +30,14 @@ class Box(NamedTuple):
 
 BOXES = {
     "frame": Box(0.5, 1.0, 0.9, "image\nor frame", None),
-    "encoder": Box(2.1, 1.0, 1.4, "image\nencoder", 0),
-    "attention": Box(4.1, 1.0, 1.5, "memory\nattention", 2),
-    "decoder": Box(6.3, 1.0, 1.5, "mask\ndecoder", 0),
+    "encoder": Box(2.1, 1.0, 1.4, "image\nencoder", FOR_IMAGES),
+    "attention": Box(4.1, 1.0, 1.5, "memory\nattention", FOR_VIDEO),
+    "decoder": Box(6.3, 1.0, 1.5, "mask\ndecoder", FOR_IMAGES),
     "masks": Box(8.3, 1.0, 1.4, "masks, scores,\nlow-res logits", None),
-    "prompt encoder": Box(6.3, -0.5, 1.5, "prompt\nencoder", 0),
+    "prompt encoder": Box(6.3, -0.5, 1.5, "prompt\nencoder", FOR_IMAGES),
     "prompts": Box(8.3, -0.5, 1.4, "clicks, boxes,\nmasks", None),
-    "memory encoder": Box(6.3, 2.5, 1.5, "memory\nencoder", 2),
-    "bank": Box(4.1, 2.5, 1.5, "memory\nbank", 2),
+    "memory encoder": Box(6.3, 2.5, 1.5, "memory\nencoder", FOR_VIDEO),
+    "bank": Box(4.1, 2.5, 1.5, "memory\nbank", FOR_VIDEO),
 }
 ARROWS = (
     ("frame", "encoder"),
@@ -51,7 +52,7 @@ ARROWS = (
 
 
 def sam2_diagram() -> Axes:
-    """Draw the boxes of SAM 2. Still images need the blue boxes, video adds the green ones."""
+    """Draw the boxes of SAM 2. Still images need the blue boxes, video adds the green ones and the dashed arrows."""
     _, ax = plt.subplots(figsize=(8.6, 3.6), layout="constrained")
     for box in BOXES.values():
         _draw_box(ax, box)
@@ -60,7 +61,9 @@ def sam2_diagram() -> Axes:
     # the prediction becomes a memory of this frame
     masks, encoder = BOXES["masks"], BOXES["memory encoder"]
     ends = (masks.x, masks.y + HEIGHT / 2), (encoder.x + encoder.width / 2, encoder.y)
-    ax.add_patch(FancyArrowPatch(*ends, connectionstyle="angle,angleA=90,angleB=0", **ARROW_STYLE))
+    dashed = {**ARROW_STYLE, "linestyle": "--"}
+    ax.add_patch(FancyArrowPatch(*ends, connectionstyle="angle,angleA=90,angleB=0", **dashed))
+    _draw_bypass(ax, BOXES["encoder"], BOXES["decoder"])
     ax.set_xlim(-0.05, 9.1)
     ax.set_ylim(-1.1, 3.1)
     ax.set_axis_off()
@@ -110,6 +113,16 @@ def _draw_box(ax: Axes, box: Box) -> None:
     ax.text(box.x, box.y, box.text, ha="center", va="center", fontsize=10, color="black" if is_data else "white")
 
 
+def _draw_bypass(ax: Axes, start: Box, end: Box) -> None:
+    """The way of a still image, below the box of the memory."""
+    tail, head = (start.x + 0.3, start.y - HEIGHT / 2), (end.x - 0.4, end.y - HEIGHT / 2)
+    style = {**ARROW_STYLE, "color": PALETTE[FOR_IMAGES], "linewidth": 1.8}
+    ax.add_patch(FancyArrowPatch(tail, head, connectionstyle="arc3,rad=0.22", **style))
+    ax.text(
+        (tail[0] + head[0]) / 2, tail[1] - 0.62, "still images", color=PALETTE[FOR_IMAGES], ha="center", va="center"
+    )
+
+
 def _draw_arrow(ax: Axes, start: Box, end: Box) -> None:
     if start.y == end.y:
         side = 1 if end.x > start.x else -1
@@ -117,4 +130,5 @@ def _draw_arrow(ax: Axes, start: Box, end: Box) -> None:
     else:
         side = 1 if end.y > start.y else -1
         tail, head = (start.x, start.y + side * HEIGHT / 2), (end.x, end.y - side * HEIGHT / 2)
-    ax.add_patch(FancyArrowPatch(tail, head, **ARROW_STYLE))
+    linestyle = "--" if FOR_VIDEO in (start.color, end.color) else "-"
+    ax.add_patch(FancyArrowPatch(tail, head, linestyle=linestyle, **ARROW_STYLE))

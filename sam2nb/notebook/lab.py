@@ -25,11 +25,12 @@ from sam2nb.build import build_sam2, load_model
 from sam2nb.devices import pick_device, pick_dtype
 from sam2nb.notebook.show import first_line, in_notebook
 from sam2nb.resources import resource_dir
-from sam2nb.weights.registry import best_on_disk
+from sam2nb.weights.registry import best_on_disk, file_on_disk
 
 if TYPE_CHECKING:
     from sam2nb.model.sam2 import SAM2
 
+NEWEST_WEIGHTS = "sam2.1_hiera_tiny"  # wherever the network reaches its publisher
 IMAGE_WEIGHTS = "sam2_hiera_tiny"  # the official checkpoint whose image path every package registry can deliver
 OWN_WEIGHTS = "sam2nb_nano"  # committed with the project, needs no network
 RANDOM_CONFIG, RANDOM_WEIGHTS = "sam2_hiera_t", "RANDOM"
@@ -53,8 +54,9 @@ class Lab:
     def load(self, name: str | None = None, *, video: bool = False, image_size: int | None = None) -> SAM2:
         """Load a model with the best weights at hand and print in one line which they are.
 
-        name: a checkpoint, or None for the first that works: the genuine SAM 2 hiera-tiny, our own nano, random
-        weights (labelled so here and in every figure). video: an official checkpoint with learned memory comes
+        name: a checkpoint, or None for the first that works: hiera-tiny of SAM 2.1, which is downloaded only if none
+        of the two hiera-tiny is on disk, hiera-tiny of SAM 2, our own nano, random weights (labelled so here and in
+        every figure). video: an official checkpoint with learned memory comes
         first if one is on disk (the image path of hiera-tiny tracks by matching). image_size: side of the model's
         input, by default as trained.
         With a name, raises what load_model raises; without one, never fails.
@@ -75,8 +77,10 @@ class Lab:
 
     def _candidates(self, video: bool) -> list[str]:
         order = [IMAGE_WEIGHTS, OWN_WEIGHTS]
+        if file_on_disk(NEWEST_WEIGHTS) is not None or file_on_disk(IMAGE_WEIGHTS) is None:
+            order.insert(0, NEWEST_WEIGHTS)
         best = best_on_disk(video=True) if video else None
-        if best is not None and best.name != OWN_WEIGHTS:
+        if best is not None and best.name not in order:
             order.insert(0, best.name)
         return [name for name in order if name not in self._unavailable]
 

@@ -33,10 +33,11 @@ def test_a_lab_falls_back_from_tiny_to_nano_to_labelled_random_weights(monkeypat
         raise OSError(f"{name}: no source can be reached\nmore lines")
 
     monkeypatch.setattr(lab_module, "load_model", unavailable)
+    monkeypatch.setattr(lab_module, "file_on_disk", lambda name: None)
     lab = notebook.setup(quiet=True)
     model = lab.load(image_size=64)
     output = printed()
-    assert requested == ["sam2_hiera_tiny", "sam2nb_nano"]
+    assert requested == ["sam2.1_hiera_tiny", "sam2_hiera_tiny", "sam2nb_nano"]
     assert lab.weights == "RANDOM" and "RANDOM" in output and "more lines" not in output
     assert model.image_size == 64
     figure = plotting.show_image(np.zeros((8, 8))).figure
@@ -44,7 +45,7 @@ def test_a_lab_falls_back_from_tiny_to_nano_to_labelled_random_weights(monkeypat
     captions = [text.get_text() for text in figure.texts]
     assert captions == [lab_module.RANDOM_CAPTION], "every figure must say that the weights are random"
     lab.load(image_size=64)
-    assert len(requested) == 2, "unavailable weights are not requested again"
+    assert len(requested) == 3, "unavailable weights are not requested again"
 
 
 def test_a_checkpoint_requested_by_name_has_no_fallback(monkeypatch):
@@ -66,7 +67,19 @@ def test_a_checkpoint_requested_by_name_has_no_fallback(monkeypatch):
 )
 def test_for_video_an_official_checkpoint_with_memory_comes_first(best, order, monkeypatch):
     monkeypatch.setattr(lab_module, "best_on_disk", lambda video: best and SimpleNamespace(name=best))
+    on_disk = {best, "sam2_hiera_tiny"}
+    monkeypatch.setattr(lab_module, "file_on_disk", lambda name: name if name in on_disk else None)
     assert notebook.setup(quiet=True)._candidates(video=True) == order
+
+
+.mark.parametrize(
+    ("on_disk", "first"),
+    [(set(), "sam2.1_hiera_tiny"), ({"sam2_hiera_tiny"}, "sam2_hiera_tiny"),
+     ({"sam2.1_hiera_tiny", "sam2_hiera_tiny"}, "sam2.1_hiera_tiny")],
+)
+def test_the_newest_tiny_is_downloaded_only_if_none_is_on_disk(on_disk, first, monkeypatch):
+    monkeypatch.setattr(lab_module, "file_on_disk", lambda name: name if name in on_disk else None)
+    assert notebook.setup(quiet=True)._candidates(video=False)[0] == first
 
 
 def test_every_photograph_is_small_rgb_and_an_unknown_name_lists_them():
