@@ -1,7 +1,7 @@
 """For `pytest --nbval notebooks`: no progress bars, and a comparison only where the stored numbers can come out.
 
-The stored outputs come from the genuine SAM 2 tiny weights in float32. Without those weights, with newer ones, or on a graphics card in
-half precision, the cells must still run, but their numbers may differ.
+The stored outputs come from the genuine SAM 2 tiny weights in float32. Without those weights, with newer ones, or on a
+graphics card in half precision, the cells must still run, but their numbers may differ.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from sam2nb.notebook.diagrams import ARROWS, BOXES, PROMPTED_COLOR, TRACKED_COLO
 
 def test_every_box_is_drawn_once_and_joined_by_an_arrow():
     ax = sam2_diagram()
-    assert [text.get_text() for text in ax.texts] == [box.text for box in BOXES.values()]
-    assert len(ax.patches) == len(BOXES) + len(ARROWS) + 1, "one more arrow leads from the masks to the memory encoder"
+    assert [text.get_text() for text in ax.texts] == [*(box.text for box in BOXES.values()), "still images"]
+    more = "one more arrow leads from the masks to the memory encoder, one past the memory"
+    assert len(ax.patches) == len(BOXES) + len(ARROWS) + 2, more
     assert {name for arrow in ARROWS for name in arrow} == set(BOXES)
 
 

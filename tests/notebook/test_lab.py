@@ -72,10 +72,13 @@ def test_for_video_an_official_checkpoint_with_memory_comes_first(best, order, m
     assert notebook.setup(quiet=True)._candidates(video=True) == order
 
 
-.mark.parametrize(
+@pytest.mark.parametrize(
     ("on_disk", "first"),
-    [(set(), "sam2.1_hiera_tiny"), ({"sam2_hiera_tiny"}, "sam2_hiera_tiny"),
-     ({"sam2.1_hiera_tiny", "sam2_hiera_tiny"}, "sam2.1_hiera_tiny")],
+    [
+        (set(), "sam2.1_hiera_tiny"),
+        ({"sam2_hiera_tiny"}, "sam2_hiera_tiny"),
+        ({"sam2.1_hiera_tiny", "sam2_hiera_tiny"}, "sam2.1_hiera_tiny"),
+    ],
 )
 def test_the_newest_tiny_is_downloaded_only_if_none_is_on_disk(on_disk, first, monkeypatch):
     monkeypatch.setattr(lab_module, "file_on_disk", lambda name: name if name in on_disk else None)
