@@ -2,6 +2,8 @@
 # make run      execute all notebooks             make lint     ruff only
 # make ends     a part of the tests with the oldest versions allowed, and with the newest Python
 # make site     pages that need no Python, in build/site/
+# make slides   slides of the notebooks           make bundle   all for a course without a network, in build/bundle/
+# make index    refresh notebooks/00_index.ipynb
 # make tree     refresh the tree of the README    make colab REPO=https://github.com/you/your-fork     write badges
 
 PYTHON ?= python3
@@ -22,7 +24,7 @@ ENDS := tests/test_build.py tests/media tests/weights/test_torch_file.py tests/p
 	tests/predict/test_prompts.py tests/predict/test_precision.py tests/predict/video/test_tracker.py \
 	tests/hardening/test_properties.py tests/hardening/test_fuzz.py
 
-.PHONY: lab run test ends lint checkpoint site colab tree clean
+.PHONY: lab run test ends lint checkpoint site slides bundle index colab tree clean
 
 lab: $(VENV)/lab.done checkpoint
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_setup.ipynb
@@ -50,6 +52,16 @@ checkpoint: $(VENV)/lab.done
 
 site: $(VENV)/site.done
 	$(BIN)/python tools/make_site.py
+
+slides: $(VENV)/lab.done
+	$(BIN)/python tools/make_slides.py
+
+# Options: make bundle BUNDLE="--cpu --platform win_amd64 --checkpoint sam2.1_hiera_tiny"
+bundle: $(VENV)/test.done
+	$(BIN)/python tools/bundle.py $(BUNDLE)
+
+index: $(VENV)/lab.done
+	$(BIN)/python tools/make_index.py && $(BIN)/python tools/run_notebooks.py --in-place notebooks/00_index.ipynb
 
 colab: $(VENV)/lab.done
 	$(BIN)/python tools/colab.py "$(REPO)"

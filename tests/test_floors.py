@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "sam2nb"
 FLOORS = (  # the lowest first; who shares a floor may not import each other
-    ("structures", "resources", "whole_file", "devices"),
+    ("structures", "resources", "whole_file", "devices", "start"),
     ("media", "masks", "weights", "plotting"),
     ("model",),
     ("fast", "engines"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
@@ -54,7 +57,7 @@ def test_an_address_writes_badge_and_installing_start_cell(colab, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     target = "https://colab.research.google.com/github/you/your-fork/blob/main/notebooks/01_first.ipynb"
     assert notebook.cells[0].source.split("\n")[2].endswith(f"]({target})")
-    assert ADDRESS in notebook.cells[1].source
+    assert f'SOURCE = "{ADDRESS}@main"' in notebook.cells[1].source
     compile(notebook.cells[1].source, "start cell", "exec")
 
 
@@ -68,6 +71,61 @@ def test_writing_twice_changes_nothing_and_no_address_restores_the_file(colab, t
     assert "your-fork" not in path.read_text()
     assert colab.rewrite(path, "", "main")
     assert path.read_text() == original
+
+
+def test_links_between_notebooks_open_in_colab_and_other_files_on_github(colab, tmp_path):
+    path = tagged_notebook(tmp_path, colab)
+    notebook = nbformat.read(path, as_version=4)
+    text = "[next](02_next.ipynb#1.-A) [weights](../checkpoints/README.md) [top](#top) [paper](https://arxiv.org/abs/1)"
+    notebook.cells.append(nbformat.v4.new_markdown_cell(text))
+    nbformat.write(notebook, path)
+    colab.rewrite(path, "", "main")
+    original = path.read_text()
+    colab.rewrite(path, ADDRESS, "dev")
+    repository = "you/your-fork/blob/dev"
+    assert nbformat.read(path, as_version=4).cells[2].source == (
+        f"[next](https://colab.research.google.com/github/{repository}/notebooks/02_next.ipynb#1.-A) "
+        f"[weights](https://github.com/{repository}/checkpoints/README.md) [top](#top) [paper](https://arxiv.org/abs/1)"
+    )
+    assert not colab.rewrite(path, ADDRESS, "dev")
+    assert colab.rewrite(path, "", "main") and path.read_text() == original
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("https://github.com/you/your-fork", "sam2nb[widgets] @ git+https://github.com/you/your-fork"),
+        ("sam2nb-0.1.0-py3-none-any.whl", "sam2nb-0.1.0-py3-none-any.whl[widgets]"),
+        (
+            "https://example.org/sam2nb-0.1.0-py3-none-any.whl",
+            "https://example.org/sam2nb-0.1.0-py3-none-any.whl[widgets]",
+        ),
+        ("sam2nb", "sam2nb[widgets]"),
+    ],
+)
+def test_the_start_cell_installs_a_repository_a_wheel_or_a_package(colab, monkeypatch, source, wanted):
+    installed = []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(subprocess, "run", lambda command, check: installed.append(command[-1]))
+    monkeypatch.setenv("SAM2NB_SOURCE", source)
+    exec(colab.start_cell(""), {})
+    assert installed == [wanted]
+
+
+def test_the_start_cell_asks_for_a_wheel_in_colab_only(colab, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.delenv("SAM2NB_SOURCE", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="python -m sam2nb lab.*repository.*wheel into SOURCE"):
+        exec(colab.start_cell(""), {})
+    package, files = ModuleType("google.colab"), ModuleType("files")
+    package.files, files.upload = files, lambda: {"sam2nb-0.1.0-py3-none-any.whl": b""}
+    monkeypatch.setitem(sys.modules, "google", ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", package)
+    installed = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: installed.append(command[-1]))
+    code = colab.start_cell("").partition("from sam2nb")[0]
+    exec(code, {})
+    assert installed == ["sam2nb-0.1.0-py3-none-any.whl[widgets]"]
 
 
 def test_an_address_that_is_no_repository_is_refused(colab, tmp_path, monkeypatch, capsys):
@@ -93,7 +151,9 @@ def test_every_committed_notebook_has_the_same_start_cell_and_no_dead_badge():
     assert len(starts) == 1
     text = starts.pop()
     badges = ["colab-badge" in nbformat.read(path, as_version=4).cells[0].source for path in notebooks]
-    assert all(badges) if "REPO" in text else not any(badges) and text == colab.start_cell("")
+    address = re.search(r'SOURCE = "(.*?)(?:@(.*))?"', text)
+    assert all(badges) if address[1] else not any(badges)
+    assert text == colab.start_cell(address[1], address[2]), "run python tools/colab.py"
 
 
 def test_committed_notebooks_are_executed_small_and_name_no_machine():
@@ -215,3 +275,91 @@ def test_paths_and_links_in_the_texts_lead_somewhere(text):
 
 def _exists(name: str, text: str) -> bool:
     return name.startswith("build/") or any((place / name).exists() for place in (ROOT, (ROOT / text).parent))
+
+
+def test_the_index_links_every_notebook_with_its_time_and_its_goals(tmp_path, monkeypatch):
+    tool = load_tool("make_index")
+    title = "# 1 · First\n\n**Time 10 min · CPU is enough · needs nothing**\n\n1. say [what](#1) it is,\n2. do it."
+    path = write_notebook(tmp_path / "01_first.ipynb", "start", title=title)
+    other = write_notebook(
+        tmp_path / "02_next.ipynb", title="# 2 · Next\n\n**Read 15 min, exercises 5 min · needs 01**"
+    )
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata["tags"] = ["bootstrap"]
+    nbformat.write(notebook, path)
+    index = tool.make_index([path, other])
+    assert "| [1 · First](01_first.ipynb) | 10 min | say what it is; do it |" in index.cells[0].source
+    assert "| [2 · Next](02_next.ipynb) | read 15 min, exercises 5 min |" in index.cells[0].source
+    assert index.cells[2].source == "start" and "bootstrap" in index.cells[2].metadata["tags"]
+    assert [cell.source for cell in index.cells if "quiz(" in cell.source][1] == 'quiz("02")'
+    nbformat.validate(index)
+
+
+def test_the_committed_index_is_up_to_date():
+    tool = load_tool("make_index")
+    committed = nbformat.read(ROOT / "notebooks" / tool.INDEX, as_version=4)
+    assert tool.sources(committed) == tool.sources(tool.make_index(tool.lessons())), "run make index"
+
+
+def test_slides_show_headings_and_figures_and_load_nothing_from_elsewhere():
+    pytest.importorskip("nbconvert")
+    tool = load_tool("make_slides")
+    cells = [
+        nbformat.v4.new_markdown_cell(text) for text in ("# Title\n\nAll of it. Really.", "## 1. Part\n\nOne. Two.")
+    ]
+    figure = nbformat.v4.new_code_cell("draw()")
+    figure.outputs = [nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})]
+    tagged = nbformat.v4.new_code_cell("print(1)", metadata={"tags": ["fragment"]})
+    more = [nbformat.v4.new_markdown_cell("prose"), nbformat.v4.new_code_cell("x = 1")]
+    left_out = [nbformat.v4.new_markdown_cell("## Exercises"), nbformat.v4.new_markdown_cell("### One")]
+    notebook = nbformat.v4.new_notebook(cells=[*cells, figure, tagged, *more, *left_out])
+    page = tool.slides_of(notebook)
+    kinds = [cell.metadata["slideshow"]["slide_type"] for cell in notebook.cells]
+    assert kinds == ["slide", "slide", "subslide", "fragment", "notes", "skip", "skip", "skip"]
+    assert notebook.cells[1].source == "## 1. Part\n\nOne." and "Really" in page and "Two." not in page
+    assert "reveal.js/dist/reveal" in page and "draw()" not in page
+    assert not re.search(r"cdnjs|unpkg|jsdelivr", page)
+
+
+@pytest.fixture
+def stick(tmp_path, monkeypatch):
+    """A bundle without wheels, and the function that installs from it."""
+    load_tool("bundle").add_files(tmp_path / "stick")
+    (tmp_path / "stick" / "wheels").mkdir()
+    return tmp_path / "stick"
+
+
+def test_a_bundle_holds_notebooks_data_texts_and_the_installing_script(stick):
+    for name in ("notebooks/01_setup.ipynb", "data/photos/cat.jpg", "INSTRUCTOR.md", "GLOSSARY.md", "install.py"):
+        assert (stick / name).is_file(), name
+    assert not (stick / "data" / "train").exists() and not (stick / "data" / "raw").exists()
+
+
+@pytest.mark.slow
+def test_wheels_for_another_computer_are_refused_in_one_line(stick, tmp_path):
+    (stick / "wheels" / "sam2nb-0.1.0-cp39-cp39-win_amd64.whl").write_bytes(b"")
+    command = [sys.executable, str(stick / "install.py"), "--folder", str(tmp_path / "course"), "--no-lab"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "do not fit Python" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "course" / "installed").exists()
+    assert (tmp_path / "course" / "notebooks" / "01_setup.ipynb").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.skipif("SAM2NB_BUNDLE" not in os.environ, reason="fills 15 GB: set SAM2NB_BUNDLE=1 to try a whole bundle")
+def test_a_bundle_installs_without_a_network_and_the_trial_passes(tmp_path):
+    subprocess.run([sys.executable, str(ROOT / "tools" / "bundle.py"), "--out", str(tmp_path / "stick")], check=True)
+    python = [sys.executable, str(tmp_path / "stick" / "install.py"), "--folder", str(tmp_path / "course"), "--no-lab"]
+    nowhere = {"PIP_CONFIG_FILE": os.devnull, "HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHONPATH"))}
+    done = subprocess.run(python, env={**environment, **nowhere}, capture_output=True, text=True)
+    assert done.returncode == 0 and "sam2nb can be used on this machine" in done.stdout, done.stdout + done.stderr
+
+
+def test_binder_and_dev_containers_install_the_small_pytorch():
+    text = (ROOT / ".binder" / "postBuild").read_text(encoding="utf-8")
+    assert "https://download.pytorch.org/whl/cpu" in text and ".[lab]" in text
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert container["postCreateCommand"].endswith(".binder/postBuild")
+    assert subprocess.run(["bash", "-n", str(ROOT / ".binder" / "postBuild")]).returncode == 0

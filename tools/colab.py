@@ -1,8 +1,11 @@
-"""Write the Colab badge and the installing start cell into all notebooks, or remove them.
+"""Write the start cell into all notebooks, and for an address the Colab badge and links that work in Colab.
 
     python tools/colab.py https://github.com/you/your-fork            # badges that open that repository's main branch
     python tools/colab.py https://github.com/you/your-fork --branch dev
     python tools/colab.py                                             # no address: no badge, hence no dead link
+
+The start cell is the same everywhere. Where sam2nb is missing, it installs it from SOURCE: the address, or what its
+reader writes there, or a wheel that is uploaded. It never replaces a part of the running kernel.
 
 The address is in no other file. Running the tool twice changes nothing.
 """
@@ -10,6 +13,7 @@ The address is in no other file. Running the tool twice changes nothing.
 from __future__ import annotations
 
 import argparse
+import posixpath
 import re
 import sys
 from pathlib import Path
@@ -19,35 +23,43 @@ import nbformat
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
-BADGE_IMAGE = "https://colab.research.google.com/assets/colab-badge.svg"
+COLAB = "https://colab.research.google.com"
+BADGE_IMAGE = f"{COLAB}/assets/colab-badge.svg"
 BADGE_START = "[![Open in Colab]("
+OLD_BADGE = re.compile(re.escape(BADGE_START) + r"[^)]*\)\]\([^)]*/github/([\w.-]+)/([\w.-]+)/blob/([^)]+?)/notebooks/")
+RELATIVE_LINK = re.compile(r"\]\((?!\w+:|#|/)([^)#\s]+)(#[^)\s]*)?\)")
 BOOTSTRAP_TAG = "bootstrap"
 
-LOCAL_START = """\
+START = """\
+# @title Start: find sam2nb or install it from SOURCE, fix the seeds, pick the device
+SOURCE = "{source}"  # @param {{type:"string"}}
+DRIVE = False  # @param {{type:"boolean"}}
+
 import importlib.util
-
-if importlib.util.find_spec("sam2nb") is None:
-    raise ModuleNotFoundError("sam2nb is missing: run `make lab`, or `pip install -e .` in the project's folder")
-
-from sam2nb.notebook import setup
-
-lab = setup(seed=0)"""
-
-COLAB_START = """\
-import importlib.util
+import os
 import subprocess
 import sys
-from pathlib import Path
 
-REPO, BRANCH = "{address}", "{branch}"
-if importlib.util.find_spec("sam2nb") is None:  # on Colab: fetch the project, keep Colab's own torch
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", "--branch", BRANCH, REPO, "project"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--editable", "project[lab]"], check=True)
-    sys.path.insert(0, str(Path("project").resolve()))
+if importlib.util.find_spec("sam2nb") is None:  # a repository, a package or a wheel
+    SOURCE = SOURCE or os.environ.get("SAM2NB_SOURCE", "")
+    if not SOURCE and "google.colab" in sys.modules:
+        from google.colab import files
+
+        print("Choose a wheel of sam2nb, or write a repository into SOURCE above.")
+        SOURCE = next(iter(files.upload()), "")
+    if not SOURCE:
+        raise ModuleNotFoundError(
+            "sam2nb is missing. In its folder: python -m sam2nb lab. Elsewhere: put a "
+            "repository (https://github.com/...), a package or a wheel into SOURCE."
+        )
+    git = SOURCE.startswith("https://") and ".whl" not in SOURCE
+    wanted = f"sam2nb[widgets] @ git+{{SOURCE}}" if git else f"{{SOURCE}}[widgets]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
+    importlib.invalidate_caches()
 
 from sam2nb.notebook import setup
 
-lab = setup(seed=0)"""
+lab = setup(seed=0, drive=DRIVE)"""
 
 
 def main() -> int:
@@ -71,10 +83,15 @@ def rewrite(path: Path, address: str, branch: str) -> bool:
     """Adapt one notebook to the address; True if that changed the file."""
     before = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(before, as_version=4)
-    set_badge(notebook, badge(address, branch, path.relative_to(ROOT).as_posix()) if address else "")
+    place = path.relative_to(ROOT).as_posix()
+    old = OLD_BADGE.search(notebook.cells[0].source)
+    set_badge(notebook, badge(address, branch, place) if address else "")
     for cell in notebook.cells:
         if BOOTSTRAP_TAG in cell.metadata.get("tags", []):
             cell.source = start_cell(address, branch)
+        elif cell.cell_type == "markdown":
+            text = relative_links(cell.source, place, *old.groups()) if old else cell.source
+            cell.source = absolute_links(text, place, address, branch) if address else text
     after = nbformat.writes(notebook) + "\n"
     if after.strip() == before.strip():
         return False
@@ -82,15 +99,39 @@ def rewrite(path: Path, address: str, branch: str) -> bool:
     return True
 
 
+def absolute_links(text: str, place: str, address: str, branch: str) -> str:
+    """Markdown whose links to files of the project work in Colab, too: notebooks open there, the rest on GitHub."""
+    owner, name = ADDRESS.match(address).groups()
+
+    def absolute(link: re.Match) -> str:
+        file = posixpath.normpath(posixpath.join(posixpath.dirname(place), link[1]))
+        host = f"{COLAB}/github" if file.endswith(".ipynb") else "https://github.com"
+        return f"]({host}/{owner}/{name}/blob/{branch}/{file}{link[2] or ''})"
+
+    return RELATIVE_LINK.sub(absolute, text)
+
+
+def relative_links(text: str, place: str, owner: str, name: str, branch: str) -> str:
+    """The opposite of absolute_links."""
+    hosts = f"(?:{re.escape(COLAB)}/github|https://github\\.com)"
+    absolute = re.compile(rf"\]\({hosts}/{re.escape(f'{owner}/{name}/blob/{branch}')}/([^)#\s]+)(#[^)]*)?\)")
+
+    def relative(link: re.Match) -> str:
+        return f"]({posixpath.relpath(link[1], posixpath.dirname(place))}{link[2] or ''})"
+
+    lines = text.split("\n")
+    return "\n".join(line if line.startswith(BADGE_START) else absolute.sub(relative, line) for line in lines)
+
+
 def start_cell(address: str, branch: str = "main") -> str:
-    """The source of the first code cell."""
-    return COLAB_START.format(address=address.rstrip("/"), branch=branch) if address else LOCAL_START
+    """The source of the first code cell, which installs from the address where sam2nb is missing."""
+    return START.format(source=f"{address.rstrip('/')}@{branch}" if address else "")
 
 
 def badge(address: str, branch: str, path: str) -> str:
     """The badge that opens `path` of the repository in Colab, as Markdown."""
     owner, name = ADDRESS.match(address).groups()
-    return f"{BADGE_START}{BADGE_IMAGE})](https://colab.research.google.com/github/{owner}/{name}/blob/{branch}/{path})"
+    return f"{BADGE_START}{BADGE_IMAGE})]({COLAB}/github/{owner}/{name}/blob/{branch}/{path})"
 
 
 def set_badge(notebook: nbformat.NotebookNode, text: str) -> None:

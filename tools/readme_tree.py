@@ -34,7 +34,10 @@ FOLDERS = {
     "tests": "mirrors sam2nb/; parity/ compares with the official package, browser/ clicks on the widgets",
     "tools": "what maintainers run: notebooks, badges, figures, this tree",
 }
-STATIC = {"widgets/static": "The browser side: the prompt widget, the playground, decoding with onnxruntime-web"}
+STATIC = {
+    "notebook/questions": "Three questions on each notebook, as JSON in the form of jupyterquiz",
+    "widgets/static": "The browser side: the widgets, the playground, decoding with onnxruntime-web",
+}
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import typer
 
-from sam2nb.cli import auto, doctor, like, measure, segment, track, train, weights
+from sam2nb.cli import auto, doctor, lab, like, measure, segment, track, train, weights
 from sam2nb.cli.options import with_options
 
 USERS_MISTAKE, OUR_MISTAKE = 2, 1  # exit codes
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     doctor.doctor,
+    lab.lab,
     weights.info,
     weights.download,
     weights.export,

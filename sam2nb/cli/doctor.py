@@ -20,6 +20,8 @@ from sam2nb.cli.options import ReportChoice
 OLDEST_PYTHON = (3, 10)
 REQUIRED = "sam2nb"  # whose requirements are looked up
 OPTIONAL = {  # by import name: the package, and what it is good for
+    "anywidget": ("anywidget", "the live widgets of the notebooks"),
+    "onnxruntime": ("onnxruntime", "Meta's tiny weights where only npm can be reached"),
     "accelerate": ("accelerate", "training, and folders on several processes or GPUs"),
     "tensorboard": ("tensorboard", "curves of training runs"),
     "transformers": ("transformers", "checkpoints and examples of Hugging Face"),
@@ -149,7 +151,8 @@ def _browser() -> Iterator[Check]:
     remedy = "open the address that JupyterLab prints in a browser on your own machine"
     yield Check("browser", is_good, f"{found}; for the notebooks", remedy)
     has_jupyter = importlib.util.find_spec("jupyterlab") is not None
-    yield Check("JupyterLab", has_jupyter or None, "found" if has_jupyter else "missing", "pip install jupyterlab")
+    found = metadata.version("jupyterlab") if has_jupyter else "missing"
+    yield Check("JupyterLab", has_jupyter or None, found, "python -m sam2nb lab, or pip install 'sam2nb[lab]'")
 
 
 def _trial() -> Iterator[Check]:

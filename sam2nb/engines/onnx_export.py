@@ -74,6 +74,7 @@ def export_onnx(model: SAM2, folder: str | Path, dtype: str = "float32") -> list
         raise ValueError(f"dtype must be one of {', '.join(PRECISIONS)} for ONNX, got {dtype!r}")
     try:
         import onnx
+        import onnxruntime  # noqa: F401
     except ImportError as error:
         raise ImportError(INSTALL) from error
     folder = Path(folder)

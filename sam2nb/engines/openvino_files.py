@@ -1,4 +1,4 @@
-"""Boxes compiled by OpenVINO, and the files that keep them: a minute the first time, a second later.
+"""Image encoders compiled by OpenVINO, and the files that keep them: a minute once, then a second.
 
 The files lie in a folder `openvino` beside the checkpoints, under a name made of the weights' fingerprint, the input
 size, the precision and OpenVINO's version. Deleting them costs that minute and nothing else.
@@ -10,14 +10,16 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
-from sam2nb.engines.openvino_graphs import Graph
+from sam2nb.engines.onnx_graphs import exportable
+from sam2nb.model.sam2 import SAM2
 from sam2nb.weights.registry import checkpoint_folder
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def openvino_folder() -> Path:
-    """The folder of the compiled boxes."""
+    """The folder of the compiled encoders."""
     return checkpoint_folder() / FOLDER
 
 
@@ -43,17 +45,29 @@ def native_precision() -> str:
     return "bfloat16" if has_bfloat16 else "float32"
 
 
-def compile_box(
-    make_graph: Callable[[], Graph],
+class ImageEncoderGraph(nn.Module):
+    """`SAM2.encode_image` as a function of plain tensors: pixels (1, 3, S, S) -> embedding, and the two finer maps"""
+
+    def __init__(self, model: SAM2) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        features = self.model.encode_image(pixels)
+        return (features.embedding, *features.high_res)
+
+
+def compile_encoder(
+    model: SAM2,
     stem: str,
     precision: str,
-    quantise: Callable[[openvino.Model], openvino.Model],
+    quantise: Callable[[openvino.Model], openvino.Model] | None,
     threads: int,
 ) -> openvino.CompiledModel:
-    """A box, compiled for this processor; from its file, if it has one.
+    """The image encoder of a model, compiled for this processor; from its file, if it has one.
 
-    make_graph: called where there is no file. stem: of the file's name. precision: what it computes in, "float32" or
-    "bfloat16". quantise: applied before the file is written, the identity for no change. threads: that it may use.
+    stem: of the file's name. precision: what it computes in, "float32" or "bfloat16". quantise: applied before the file
+    is written. threads: that it may use.
     """
     with no_telemetry():
         import openvino
@@ -68,27 +82,32 @@ def compile_box(
     }
     if not file.is_file():
         log.warning("openvino prepares %s, once; it is kept in %s", stem, folder)
-        model = quantise(convert(make_graph()))
+        converted = convert(model)
+        if quantise is not None:
+            converted = quantise(converted)
         try:
-            _write(model, file)
+            _write(converted, file)
         except OSError as error:
             log.warning("openvino cannot keep it: %s", error)
-            return core.compile_model(model, "CPU", settings)
+            return core.compile_model(converted, "CPU", settings)
     # a folder for each precision and number of threads: OpenVINO would take one for the other
     cache = {"CACHE_DIR": str(folder / "compiled" / f"{precision}-{threads}"), "CACHE_MODE": "OPTIMIZE_SPEED"}
     return core.compile_model(str(file), "CPU", {**settings, **cache})
 
 
-def convert(graph: Graph) -> openvino.Model:
-    """A box as a model of OpenVINO, in float32."""
-    with no_telemetry(), warnings.catch_warnings(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+def convert(model: SAM2) -> openvino.Model:
+    """The image encoder as a model of OpenVINO, in float32."""
+    with no_telemetry(), warnings.catch_warnings(), torch.no_grad(), torch.autocast("cpu", enabled=False):
         warnings.simplefilter("ignore")  # that shapes become constants is what fixed sizes mean
         import openvino
 
-        torch.manual_seed(0)
-        shapes: Sequence[Any] = [openvino.PartialShape(list(shape)) for shape in graph.shapes()]
-        traced = torch.jit.trace(graph, tuple(graph.example()), check_trace=False)
-        return openvino.convert_model(traced, input=shapes)
+        shape = (1, 3, model.image_size, model.image_size)
+        traced = torch.jit.trace(ImageEncoderGraph(exportable(model)), torch.zeros(shape), check_trace=False)
+        level = logging.root.level
+        try:
+            return openvino.convert_model(traced, input=[openvino.PartialShape(list(shape))])
+        finally:
+            logging.root.setLevel(level)  # the converter sets it
 
 
 def _write(model: openvino.Model, file: Path) -> None:

@@ -19,7 +19,7 @@ from sam2nb.model.attention import Attention, RoPEAttention, attend, merge_heads
 from sam2nb.model.positional import rotate
 
 FEW = 15  # up to this many tokens on one side it pays to move the other side's projections (width 256, 8 heads)
-STREAM_ROWS, STREAM_KEYS = 1024, 1024  # a block of scores: 4 MiB, inside the cache
+STREAM_ROWS, STREAM_KEYS = 1024, 512  # a block of scores: 2 MiB, inside the cache
 
 
 def few_tokens(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -116,23 +116,34 @@ def _key_blocks(
 def attend_in_blocks(q: Tensor, blocks: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     """softmax(q k^T / sqrt(c)) v over blocks of keys and values, never holding all scores at once.
 
-    Per query a running maximum, sum and weighted sum are kept (online softmax, arXiv 1805.02867).
+    A softmax may be taken relative to any number per query: it is divided by the sum of its weights in the end. The
+    highest score in the first block saves looking for the highest of all, which is done only where exp overflows.
 
     q: (N, c), blocks of k: (m, c) and v: (m, d) -> (N, d)
     """
-    maximum, total, context = q.new_full((len(q), 1), -torch.inf), q.new_zeros(len(q), 1), None
-    q = q * q.shape[-1] ** -0.5
+    q, blocks = q * q.shape[-1] ** -0.5, list(blocks)
+    attended = _relative_softmax(q, blocks, _highest_scores(q, blocks[:1]))
+    if not attended.isfinite().all():
+        attended = _relative_softmax(q, blocks, _highest_scores(q, blocks))
+    return attended
+
+
+def _highest_scores(q: Tensor, blocks: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """The highest q k^T of every query: (N, 1)"""
+    rows = [torch.stack([(part @ k.T).amax(1) for k, _ in blocks]).amax(0) for part in q.split(STREAM_ROWS)]
+    return torch.cat(rows)[:, None]
+
+
+def _relative_softmax(q: Tensor, blocks: list[tuple[Tensor, Tensor]], reference: Tensor) -> Tensor:
+    """sum exp(q k^T - reference) v / sum exp(q k^T - reference), with both sums in one product each.
+
+    The reference is subtracted as one more channel, and the weights are summed as one more value, which is 1.
+    """
+    q = torch.cat((q, -reference), dim=1)
+    sums = q.new_zeros(len(q), blocks[0][1].shape[1] + 1)
     for k, v in blocks:
-        if context is None:
-            context = v.new_zeros(len(q), v.shape[-1])
+        k, v = F.pad(k, (0, 1), value=1.0), F.pad(v, (0, 1), value=1.0)
         for start in range(0, len(q), STREAM_ROWS):
             rows = slice(start, start + STREAM_ROWS)
-            scores = q[rows] @ k.T
-            higher = torch.maximum(maximum[rows], scores.amax(dim=1, keepdim=True))
-            fade = (maximum[rows] - higher).exp_()
-            weights = scores.sub_(higher).exp_()
-            total[rows] = total[rows] * fade + weights.sum(dim=1, keepdim=True)
-            context[rows] = (context[rows] * fade).addmm_(weights, v)
-            maximum[rows] = higher
-    assert context is not None
-    return context / total
+            sums[rows].addmm_((q[rows] @ k.T).exp_(), v)
+    return sums[:, :-1] / sums[:, -1:]

@@ -97,6 +97,12 @@ def read_label_map(path: str | Path) -> np.ndarray:
     return labels
 
 
+def shrunk_size(size_hw: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Height and width of an image whose longer side is shrunk to `longest`; a smaller one keeps its size."""
+    scale = min(1.0, longest / max(size_hw))
+    return tuple(max(1, round(side * scale)) for side in size_hw)
+
+
 def _from_pil(image: Image.Image) -> np.ndarray:
     if min(image.size) == 0:
         raise ValueError(f"image is empty: {image.width}x{image.height}")

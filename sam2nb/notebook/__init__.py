@@ -7,13 +7,17 @@ predictor = SAM2ImagePredictor(lab.load())
 
 from sam2nb.media.progress import with_bar as progress
 from sam2nb.notebook.check import attempt, check, exercise
-from sam2nb.notebook.lab import Lab, data_dir, photo, photo_labels, photo_mask, photo_names, setup
+from sam2nb.notebook.lab import Lab, setup
+from sam2nb.notebook.quizzes import quiz
+from sam2nb.notebook.samples import clip_names, clip_path, data_dir, photo, photo_labels, photo_mask, photo_names
 from sam2nb.notebook.show import describe, show_source, table
 
 __all__ = [
     "Lab",
     "attempt",
     "check",
+    "clip_names",
+    "clip_path",
     "data_dir",
     "describe",
     "exercise",
@@ -22,6 +26,7 @@ __all__ = [
     "photo_mask",
     "photo_names",
     "progress",
+    "quiz",
     "setup",
     "show_source",
     "table",

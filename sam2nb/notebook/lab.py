@@ -1,4 +1,4 @@
-"""Start a lesson: device, precision, seeds, the best weights at hand, and the project's photographs.
+"""Start a lesson: device, precision, seeds, the best weights at hand, and pictures to work with.
 
 `setup` changes four settings of the whole process: the random seeds, how the kernel stores figures (JPEG for
 photographs, PNG for charts), Colab's switch for widgets and, only where TQDM_DISABLE is set, tqdm's progress bars.
@@ -12,19 +12,18 @@ import os
 import random
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 from tqdm.auto import tqdm
 
 from sam2nb import plotting
 from sam2nb.build import build_sam2, load_model
 from sam2nb.devices import pick_device, pick_dtype
+from sam2nb.notebook import colab, own
+from sam2nb.notebook.samples import photo
 from sam2nb.notebook.show import first_line, in_notebook
-from sam2nb.resources import resource_dir
 from sam2nb.weights.registry import best_on_disk, file_on_disk
 
 if TYPE_CHECKING:
@@ -75,6 +74,28 @@ class Lab:
         """One of the project's photographs as HxWx3 uint8; see photo_names() and data/README.md."""
         return photo(name)
 
+    def picture(self, source: Any = None, *, default: Any = "coffee", longest: int | None = own.LONGEST) -> np.ndarray:
+        """A picture of your own, or the default: (H, W, 3) uint8, RGB; prints in one line which it is.
+
+        source: a file, an address (https://…), "upload", "webcam", the name of a photograph, an array, or None for
+        the default. After an upload or a photo run the cell again; until then, and wherever nobody can choose, the
+        default is returned. default: the same kinds. longest: of the sides; a larger picture is shrunk, None keeps it.
+        Raises FileNotFoundError for a missing file, ValueError for one that is no picture, OSError if an address does
+        not deliver one; without a network the default is returned.
+        """
+        return own.picture(source, default, longest)
+
+    def clip(
+        self, source: Any = None, *, default: Any = "big_buck_bunny", frames: int = own.FRAMES, longest: int = own.SIDE
+    ) -> Any:
+        """A clip of your own, or the default: the path of a file or folder, or frames, as init_state takes them.
+
+        source and default: as for picture(); names are those of the project's clips, the camera records five seconds.
+        frames, longest: a longer or larger file of your own is cut and shrunk into a new one.
+        Raises what picture() raises.
+        """
+        return own.clip(source, default, frames, longest)
+
     def _candidates(self, video: bool) -> list[str]:
         order = [IMAGE_WEIGHTS, OWN_WEIGHTS]
         if file_on_disk(NEWEST_WEIGHTS) is not None or file_on_disk(IMAGE_WEIGHTS) is None:
@@ -108,8 +129,13 @@ class Lab:
         return model
 
 
-def setup(seed: int = 0, quiet: bool = False) -> Lab:
-    """Prepare a notebook: seeds, figure formats, device and precision. Prints one line unless `quiet`."""
+def setup(seed: int = 0, quiet: bool = False, drive: bool = False) -> Lab:
+    """Prepare a notebook: seeds, figure formats, device and precision. Prints one line unless `quiet`.
+
+    drive: in Google Colab, keep checkpoints on Google Drive, so that each is downloaded once.
+    """
+    if drive:
+        colab.keep_checkpoints_on_drive()
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -120,44 +146,9 @@ def setup(seed: int = 0, quiet: bool = False) -> Lab:
     dtype = pick_dtype(None, device)
     if not quiet:
         print(f"device {device}, precision {str(dtype).removeprefix('torch.')}, seed {seed}")
+        if colab.is_here() and device.type == "cpu":
+            print(colab.GPU_HINT)
     return Lab(device=device, dtype=dtype, seed=seed)
-
-
-# --- the project's photographs ----------------------------------------------------------------------------------------
-
-
-def data_dir() -> Path:
-    """The folder with the sample data: $SAM2NB_DATA, else the one that comes with the package."""
-    return Path(os.environ["SAM2NB_DATA"]) if os.environ.get("SAM2NB_DATA") else resource_dir("data")
-
-
-def photo_names() -> list[str]:
-    """The names that photo() accepts."""
-    return sorted(path.stem for path in (data_dir() / "photos").glob("*.jpg"))
-
-
-def photo(name: str) -> np.ndarray:
-    """One of the project's photographs as HxWx3 uint8, for example photo("coffee")."""
-    path = data_dir() / "photos" / f"{name}.jpg"
-    if not path.is_file():
-        raise ValueError(f"name must be one of {', '.join(photo_names())}; got {name!r}")
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def photo_mask(name: str) -> np.ndarray:
-    """The reference mask of an object in a photograph, (H, W) bool, for example photo_mask("coffee_cup")."""
-    return photo_labels(name) > 0
-
-
-def photo_labels(name: str) -> np.ndarray:
-    """The reference label map of a photograph, (H, W) uint8: 0 background, then one value per object; e.g. "coins"."""
-    folder = data_dir() / "photos" / "masks"
-    path = folder / f"{name}.png"
-    if not path.is_file():
-        raise ValueError(f"name must be one of {', '.join(sorted(p.stem for p in folder.glob('*.png')))}; got {name!r}")
-    with Image.open(path) as image:
-        return np.asarray(image).astype(np.uint8)
 
 
 # --- settings of the process ------------------------------------------------------------------------------------------

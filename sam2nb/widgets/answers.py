@@ -104,7 +104,7 @@ class PredictorAnswers:
     @property
     def note(self) -> str:
         """A warning to show with every mask, or an empty text."""
-        return "RANDOM WEIGHTS: the masks mean nothing." if _is_untrained(self.predictor.model) else ""
+        return note_about(self.predictor.model)
 
     def candidates(self, prompts: ObjectPrompts, size_hw: tuple[int, int]) -> Candidates:
         """Masks of size_hw; those of the image's size are the ones that `predict` returns.
@@ -210,6 +210,11 @@ def resized(mask: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 def _slice(start: int, end: int, scale: float, length: int) -> slice:
     first = min(round(start * scale), length - 1)
     return slice(first, max(first + 1, min(round(end * scale), length)))
+
+
+def note_about(model: nn.Module) -> str:
+    """A warning to show with every mask of a model, or an empty text."""
+    return "RANDOM WEIGHTS: the masks mean nothing." if _is_untrained(model) else ""
 
 
 def _is_untrained(model: nn.Module) -> bool:

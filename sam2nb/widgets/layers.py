@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from sam2nb import plotting
 from sam2nb.export.masks import save_coco
 from sam2nb.masks.regions import drop_small_islands
 from sam2nb.masks.rle import rle_from_mask
+from sam2nb.media.images import shrunk_size
 from sam2nb.predict.everything.records import Record, record_of_mask
 
 LONGEST_SHOWN = 1024  # pixels: the longer side of what is sent to the browser
@@ -26,8 +28,7 @@ WHITE_BY_OPACITY = bytes(range(256))
 
 def shown_size(size_hw: tuple[int, int], longest: int = LONGEST_SHOWN) -> tuple[int, int]:
     """Height and width in which an image or its masks are sent to the browser."""
-    scale = min(1.0, longest / max(size_hw))
-    return tuple(max(1, round(side * scale)) for side in size_hw)
+    return shrunk_size(size_hw, longest)
 
 
 def layer_png(mask: np.ndarray) -> bytes:
@@ -40,6 +41,16 @@ def layer_png(mask: np.ndarray) -> bytes:
     target = io.BytesIO()
     picture.save(target, "png", transparency=WHITE_BY_OPACITY, compress_level=1)
     return target.getvalue()
+
+
+def part_jpeg(image: np.ndarray, region: Sequence[float]) -> tuple[list[int], bytes]:
+    """A part of an image (H, W, 3) that is looked at closely, as a JPEG file.
+
+    region: x1, y1, x2, y2 in pixels. -> the same as whole numbers, and the file
+    """
+    x0, y0, x1, y1 = (int(value) for value in region)
+    part = image[max(y0, 0) : y1, max(x0, 0) : x1]
+    return [x0, y0, x1, y1], plotting.jpeg_bytes(part, SENT_QUALITY, longest=2 * LONGEST_SHOWN)
 
 
 def cut_out_png(image: np.ndarray, mask: np.ndarray) -> bytes:

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -32,18 +31,13 @@ from sam2nb.widgets.answers import (  # noqa: F401  (part of them: their home be
     answers_of,
     mask_finder,
 )
+from sam2nb.widgets.base import Answer, ShownWidget
 from sam2nb.widgets.box import BoxPrompt  # noqa: F401  (its home before)
-from sam2nb.widgets.bundle import joined, style
-from sam2nb.widgets.layers import (
-    LONGEST_SHOWN,
-    SENT_QUALITY,
-    coco_of_masks,
-    cut_out_png,
-    layer_png,
-)
+from sam2nb.widgets.bundle import joined
+from sam2nb.widgets.layers import SENT_QUALITY, coco_of_masks, cut_out_png, layer_png, part_jpeg
 from sam2nb.widgets.objects import ObjectPrompts, clicks, default_name, from_state
 from sam2nb.widgets.script import script_of
-from sam2nb.widgets.still import first_line, picture_of_objects, with_static_picture
+from sam2nb.widgets.still import first_line, picture_of_objects
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +48,7 @@ FIRST = 1  # id of the first object
 EMPTY = "Point at an object, and click."
 
 
-class PromptWidget(anywidget.AnyWidget):
+class PromptWidget(ShownWidget):
     """An image to point at. The mask under the mouse is shown before any click; a left click includes, a shift or right
     click excludes, dragging draws a box. Several objects, each with a colour and a name; the keys are listed below it.
 
@@ -70,15 +64,10 @@ class PromptWidget(anywidget.AnyWidget):
     """
 
     _esm = joined(*MODULES)
-    _css = style("widgets")
 
     # synchronised with the browser: the image, the prompts as the browser keeps them, and the answers
     picture = traitlets.Bytes().tag(sync=True)
-    size = traitlets.List(traitlets.Int()).tag(sync=True)  # width and height of the image
-    shown = traitlets.List(traitlets.Int()).tag(sync=True)  # and of what is sent of it
-    palette = traitlets.List(list(plotting.PALETTE)).tag(sync=True)
     colors = traitlets.Dict(COLORS).tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
     note = traitlets.Unicode().tag(sync=True)
     prompts = traitlets.List().tag(sync=True)
     selected = traitlets.Int(FIRST).tag(sync=True)
@@ -105,12 +94,11 @@ class PromptWidget(anywidget.AnyWidget):
         self._answered = AnsweredObjects(answers, self.image.shape[:2])
         self._sent: dict[str, Candidates] = {}  # the masks that the layers show
         self._keys = itertools.count()  # one for each answer: what the browser decoded before is not decoded again
-        height, width = self.image.shape[:2]
         shown_hw = self._answered.shown_hw
         super().__init__(
+            self.image.shape[:2],
+            shown_hw,
             picture=plotting.jpeg_bytes(self.image, SENT_QUALITY, longest=max(shown_hw)),
-            size=[width, height],
-            shown=list(shown_hw[::-1]),
             prompts=states,
             selected=states[-1]["id"],
             alt=alt,
@@ -118,7 +106,6 @@ class PromptWidget(anywidget.AnyWidget):
         )
         self._update()
         self.observe(self._update_or_show_error, names=["prompts", "selected"])
-        self.on_msg(self._receive)
 
     @property
     def objects(self) -> list[ObjectPrompts]:
@@ -185,6 +172,10 @@ class PromptWidget(anywidget.AnyWidget):
         Path(path).write_bytes(self._coco())
         return Path(path)
 
+    def summary(self) -> str:
+        """One line about the widget, for viewers without pictures."""
+        return self.status
+
     def static_picture(self) -> bytes:
         """The image with all prompts and masks as a JPEG file, shown where widgets cannot run."""
         objects = [prompts for prompts in self.objects if self._answered.is_answered(prompts)]
@@ -250,27 +241,21 @@ class PromptWidget(anywidget.AnyWidget):
         score = "" if self.score is None else f", score {self.score:.2f}"
         return f"{name}{' and '.join(prompts)}: {self._answered.share(current):.1%} of the picture{score}"
 
-    def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
-        """Answer a message of the browser; the answer says which one it belongs to, and is sent in every case."""
-        replies = {"preview": self._preview, "detail": self._detail, "export": self._export}
-        try:
-            answer, buffers = replies[content["kind"]](content)
-        except Exception as problem:  # an exception in a callback would be lost
-            logger.debug("%s failed", content.get("kind"), exc_info=True)
-            answer, buffers = {"problem": first_line(problem)}, []
-        self.send({**answer, "kind": content.get("kind"), "request": content.get("request")}, buffers)
+    @property
+    def answers(self) -> dict[str, Callable[[dict[str, Any]], Answer]]:
+        """The function that answers a request of each kind."""
+        return {"preview": self._preview, "detail": self._detail, "export": self._export}
 
-    def _preview(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    def _preview(self, content: dict[str, Any]) -> Answer:
         click = from_state({"id": FIRST, "points": [[content["x"], content["y"], 1]]})
         layer = _layer(self._answered.preview(click))
         return {"scores": layer["scores"], "best": layer["best"]}, layer["masks"]
 
-    def _detail(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        x0, y0, x1, y1 = (int(value) for value in content["region"])
-        part = self.image[max(y0, 0) : y1, max(x0, 0) : x1]
-        return {"region": [x0, y0, x1, y1]}, [plotting.jpeg_bytes(part, SENT_QUALITY, longest=2 * LONGEST_SHOWN)]
+    def _detail(self, content: dict[str, Any]) -> Answer:
+        region, pixels = part_jpeg(self.image, content["region"])
+        return {"region": region}, [pixels]
 
-    def _export(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    def _export(self, content: dict[str, Any]) -> Answer:
         if content["format"] == "png":
             return {"name": "cut_out.png", "type": "image/png"}, [self._cut_out()]
         return {"name": "masks_coco.json", "type": "application/json"}, [self._coco()]
@@ -283,10 +268,6 @@ class PromptWidget(anywidget.AnyWidget):
         objects = self.objects
         names = [None if p.name == default_name(p.number) else p.name for p in objects]
         return coco_of_masks(self.masks, [self._answered.score(p) for p in objects], names, self.image.shape[:2])
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        return with_static_picture(bundle, self.static_picture(), f"PromptWidget: {self.status}")
 
 
 def _full_states(states: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -27,14 +27,14 @@ FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-u
 
 
 @contextmanager
-def chromium(width: int = 1280, height: int = 900) -> Iterator:
+def chromium(width: int = 1280, height: int = 900, *more_flags: str) -> Iterator:
     """A headless Chromium with a viewport of this size; skips the test where there is none."""
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("no chromium with chromedriver on this machine (Debian: chromium, chromium-driver)")
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for flag in FLAGS:
+    for flag in (*FLAGS, *more_flags):
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     driver.set_script_timeout(PATIENCE)

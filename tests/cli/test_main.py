@@ -22,6 +22,7 @@ COMMANDS = [
     "info",
     "download",
     "export",
+    "lab",
     "segment",
     "auto",
     "track",
@@ -76,6 +77,7 @@ def test_the_examples_in_the_help_run(example, tmp_path, monkeypatch):
     monkeypatch.setitem(KEY_FRAME_SETTINGS, "points_per_side", 2)
     monkeypatch.setattr("sam2nb.training.data.sources.fetch_sources", lambda _: {"a": {"skipped": "no network"}})
     monkeypatch.setattr("sam2nb.training.recipes.nano.prepare", lambda *_, **__: None)
+    monkeypatch.setattr("sam2nb.start.open_notebooks", lambda *_: 0)
     for recipe in ("nano", "aligned"):
         monkeypatch.setattr(f"sam2nb.training.recipes.{recipe}.run", lambda *_, **__: Path("runs"))
     command, *words = shlex.split(example)

@@ -12,7 +12,7 @@ from sam2nb import SAM2AutomaticMaskGenerator, SAM2ImagePredictor, SAM2VideoPred
 from sam2nb.build import use_engine
 from sam2nb.engines import openvino as engine
 from sam2nb.engines.openvino import engine_of, use_openvino
-from sam2nb.engines.openvino_files import no_telemetry, openvino_folder
+from sam2nb.engines.openvino_files import convert, no_telemetry, openvino_folder
 from sam2nb.evaluation import mask_iou
 from tests.predict.video.clips import frame
 
@@ -86,12 +86,7 @@ def test_a_video_has_the_masks_of_pytorch(in_torch, compiled, corrects):
     ours, theirs = (track(model, corrects) for model in (compiled, in_torch))
     np.testing.assert_allclose(ours, theirs, atol=0.02)
     assert mask_iou(*(logits.reshape(-1, logits.shape[-1]) > 0 for logits in (ours, theirs))) > 0.999
-    assert not any(box.failed for box in boxes_of(compiled))
-
-
-def boxes_of(model):
-    parts = (model.memory_attention, model.memory_encoder)
-    return [model.encode_image, *(part.forward for part in parts)]
+    assert not compiled.encode_image.failed
 
 
 def test_a_second_model_takes_the_files_of_the_first(compiled, in_torch, photo, caplog):
@@ -147,18 +142,18 @@ def test_gradients_flow():
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_a_copy_compiles_for_itself(compiled, photo, duplicate):
     twin = duplicate(compiled)
-    assert twin.encode_image.model is twin and twin.memory_encoder.forward.box is twin.memory_encoder
+    assert twin.encode_image.model is twin and twin.encode_image.parts[0] is twin.image_encoder
     ours, theirs = SAM2ImagePredictor(twin), SAM2ImagePredictor(compiled)
     for predictor in (ours, theirs):
         predictor.set_image(photo)
     torch.testing.assert_close(ours.get_image_embedding(), theirs.get_image_embedding())
 
 
-def test_a_box_that_fails_runs_in_pytorch(monkeypatch, in_torch, photo, caplog):
+def test_an_encoder_that_fails_runs_in_pytorch(monkeypatch, in_torch, photo, caplog):
     def fail(*_):
         raise RuntimeError("no such kernel\nin this release")
 
-    monkeypatch.setattr("sam2nb.engines.openvino_files.compile_box", fail)
+    monkeypatch.setattr("sam2nb.engines.openvino_files.compile_encoder", fail)
     ours, theirs = SAM2ImagePredictor(nano(engine="openvino")), SAM2ImagePredictor(in_torch)
     for predictor in (ours, theirs):
         predictor.set_image(photo)
@@ -202,6 +197,14 @@ def test_other_devices_are_refused(random_model):
         use_engine(copy.deepcopy(random_model).to("meta"), "openvino")
 
 
+def test_preparing_inside_an_autocast_gives_the_same_file_and_leaves_the_level_of_logs(caplog):
+    level = logging.root.level
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        converted = convert(nano())
+    assert not any("bf16" in str(node.get_output_element_type(0)) for node in converted.get_ops() if node.outputs())
+    assert logging.root.level == level
+
+
 def test_nothing_is_sent(monkeypatch):
     import os
 
@@ -212,11 +215,11 @@ def test_nothing_is_sent(monkeypatch):
     assert "CI" not in os.environ and os.environ["NNCF_CI"] == "mine"
 
 
-def test_a_box_that_computes_something_else_runs_in_pytorch(monkeypatch, in_torch, photo, caplog):
-    def wrong(box, pixels):
+def test_an_encoder_that_computes_something_else_runs_in_pytorch(monkeypatch, in_torch, photo, caplog):
+    def wrong(encoder, pixels):
         return [torch.full((1, 256, 8, 8), torch.nan), torch.zeros(1, 32, 32, 32), torch.zeros(1, 64, 16, 16)]
 
-    monkeypatch.setattr(engine.Box, "run", wrong)
+    monkeypatch.setattr(engine.CompiledEncoder, "run", wrong)
     ours, theirs = SAM2ImagePredictor(nano(engine="openvino")), SAM2ImagePredictor(in_torch)
     for predictor in (ours, theirs):
         predictor.set_image(photo)
@@ -224,18 +227,30 @@ def test_a_box_that_computes_something_else_runs_in_pytorch(monkeypatch, in_torc
     assert "openvino differs by inf" in caplog.text
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_any_number_of_memories_and_objects(in_torch, precision):
-    model = nano(engine="openvino", precision=precision)
-    grid = (SIDE // 16) ** 2
-    for objects, maps, pointers in ((1, 1, 4), (3, 2, 4), (2, 7, 64), (1, 1, 8)):
-        tokens = maps * grid + pointers
-        inputs = (torch.randn(1, grid, 256), torch.randn(1, grid, 256), torch.randn(objects, tokens, 64))
-        inputs += (torch.randn(1, tokens, 64), (SIDE // 16, SIDE // 16), pointers)
-        with torch.no_grad():
-            ours, theirs = model.memory_attention.forward(*inputs), in_torch.memory_attention(*inputs)
-        torch.testing.assert_close(ours, theirs, atol=0.05 if precision == "bfloat16" else 1e-4, rtol=0)
-    assert not model.memory_attention.forward.failed
+def test_another_size_goes_to_pytorch(compiled, in_torch):
+    pixels = torch.rand(1, 3, 2 * SIDE, SIDE)
+    with torch.no_grad():
+        ours, theirs = compiled.encode_image(pixels), in_torch.encode_image(pixels)
+    torch.testing.assert_close(ours.embedding, theirs.embedding)
+
+
+def test_several_pictures_are_encoded_one_by_one(compiled, in_torch):
+    pixels = torch.rand(3, 3, SIDE, SIDE)
+    with torch.no_grad():
+        ours, theirs = compiled.encode_image(pixels), in_torch.encode_image(pixels)
+    torch.testing.assert_close(ours.embedding, theirs.embedding, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, None])
+def test_the_rest_computes_in_half_precision_where_the_processor_has_it(monkeypatch, half, photo):
+    monkeypatch.setattr(engine, "fast_half", lambda device: half)
+    model = nano(engine="openvino", precision="bfloat16")
+    assert model.compute_dtype is (half or torch.float32)
+    predictor = SAM2ImagePredictor(model)
+    predictor.set_image(photo)
+    assert predictor.predict(box=BOX, multimask_output=False).scores[0] > 0
+    assert not model.encode_image.failed
+    assert nano(engine="openvino").compute_dtype is torch.float32
 
 
 @pytest.mark.slow

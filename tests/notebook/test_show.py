@@ -30,7 +30,7 @@ def test_describe_indents_the_entries_of_a_tuple(printed):
 def test_show_source_shows_the_actual_code_with_or_without_its_docstring(printed):
     notebook.show_source(notebook.photo)
     code = printed()
-    assert code.startswith("# sam2nb/notebook/lab.py\ndef photo(") and "One of the project's photographs" in code
+    assert code.startswith("# sam2nb/notebook/samples.py\ndef photo(") and "One of the project's photographs" in code
     notebook.show_source(notebook.photo, docstring=False)
     short = printed()
     assert "photographs" not in short and "return np.asarray" in short

@@ -70,6 +70,16 @@ def test_a_part_longer_than_the_file_is_discarded(server, tmp_path):
     assert (tmp_path / "a.pt").read_bytes() == server.files["/a"]
 
 
+@pytest.mark.parametrize("says_its_size", [True, False])
+def test_a_file_with_more_bytes_than_the_limit_is_refused_and_nothing_of_it_stays(server, tmp_path, says_its_size):
+    server.files["/a"], server.says_its_size = os.urandom(3_000_000), says_its_size
+    with pytest.raises(DownloadError, match="the file has more than 2 MB"):
+        download_file(f"{server.url}/a", tmp_path / "a.jpg", accept, limit=2_000_000)
+    assert os.listdir(tmp_path) == []
+    download_file(f"{server.url}/a", tmp_path / "a.jpg", accept, limit=3_000_000)
+    assert (tmp_path / "a.jpg").read_bytes() == server.files["/a"]
+
+
 def test_a_weak_tag_is_not_trusted_for_resuming(server, tmp_path):
     server.files["/a"], server.etag = os.urandom(50_000), 'W/"v1"'
     server.break_after = [20_000]

@@ -9,12 +9,17 @@ import subprocess
 import pytest
 
 from sam2nb.plotting import PALETTE
-from sam2nb.widgets import explorer, prompt
+from sam2nb.widgets import explorer, file, prompt, video_prompt
 from sam2nb.widgets.bundle import STATIC, joined
 
 LINES, COLUMNS = 300, 120
 FILES = sorted([*STATIC.glob("*.js"), *STATIC.glob("*.css")])
-WIDGETS = {"prompt": prompt.MODULES, "explorer": explorer.MODULES}
+WIDGETS = {
+    "prompt": prompt.MODULES,
+    "explorer": explorer.MODULES,
+    "file": file.MODULES,
+    "video": video_prompt.MODULES,
+}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -74,10 +74,10 @@ def test_the_selection_is_exported_and_without_one_all_that_pass(records):
     explorer.send = lambda content, buffers=None: sent.append((content, buffers))
     explorer.set_state({"chosen": [0, 1]})
     assert explorer.selected == records[:2]
-    explorer._handle_custom_msg({"format": "coco", "request": "r1"}, [])
-    explorer._handle_custom_msg({"format": "png", "request": "r2"}, [])
+    explorer._handle_custom_msg({"kind": "export", "format": "coco", "request": "r1"}, [])
+    explorer._handle_custom_msg({"kind": "export", "format": "png", "request": "r2"}, [])
     explorer.set_state({"chosen": []})
-    explorer._handle_custom_msg({"format": "coco", "request": "r3"}, [])
+    explorer._handle_custom_msg({"kind": "export", "format": "coco", "request": "r3"}, [])
     counts = [len(json.loads(sent[index][1][0])["annotations"]) for index in (0, 2)]
     assert counts == [2, 1] and [content["request"] for content, _ in sent] == ["r1", "r2", "r3"]
     assert Image.open(io.BytesIO(sent[1][1][0])).size == (30, 10)
@@ -87,7 +87,7 @@ def test_nothing_to_cut_out_is_one_line(records):
     explorer = MaskExplorer(IMAGE, records, pred_iou_thresh=1.0)
     sent = []
     explorer.send = lambda content, buffers=None: sent.append(content)
-    explorer._handle_custom_msg({"format": "png", "request": "r1"}, [])
+    explorer._handle_custom_msg({"kind": "export", "format": "png", "request": "r1"}, [])
     assert sent == [{"problem": "ValueError: there is no mask to cut out", "request": "r1"}]
 
 

@@ -10,12 +10,19 @@ from sam2nb.predict.video.session import FrameResult, VideoSession
 from sam2nb.structures import NO_OBJECT_LOGIT
 
 
-def frame_result(session: VideoSession, frame: int, device: torch.device, non_overlap_masks: bool) -> FrameResult:
+def frame_result(
+    session: VideoSession,
+    frame: int,
+    device: torch.device,
+    non_overlap_masks: bool,
+    size_hw: tuple[int, int] | None = None,
+) -> FrameResult:
     """The masks of all objects on a frame; an object without a prediction there is absent.
 
-    device: of the masks. non_overlap_masks: every pixel belongs to one object at most.
+    device: of the masks. non_overlap_masks: every pixel belongs to one object at most. size_hw: of the masks, by
+    default that of the video.
     """
-    size_hw = session.size_hw
+    size_hw = size_hw or session.size_hw
     absent = torch.full((1, 1, *size_hw), NO_OBJECT_LOGIT, device=device)
     masks, facts = [], []
     for track in session.objects.values():

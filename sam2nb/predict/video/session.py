@@ -165,6 +165,18 @@ class ObjectTrack:
         if frame in self.wide.prompted:
             self.wide.tracked[frame] = self.wide.prompted.pop(frame)
 
+    def lock(self, frame: int) -> None:
+        """Keep the mask that was tracked on a frame: tracking leaves it alone, and other frames always attend to it."""
+        for bank in (self.bank, self.wide):
+            if frame in bank.tracked:
+                bank.prompted[frame] = bank.tracked.pop(frame)
+
+    def release(self, frame: int) -> None:
+        """Undo `lock`. A frame with a prompt stays as it is."""
+        for bank in (self.bank, self.wide):
+            if frame in bank.prompted and frame not in self.prompts:
+                bank.tracked[frame] = bank.prompted.pop(frame)
+
     def forget(self, frame: int) -> None:
         """Drop what was tracked on a frame, as if tracking had never come there."""
         for passed in (self.bank.tracked, self.wide.tracked, self.closer, self.facts, self.directions):

@@ -28,6 +28,27 @@ export function button(text, act, attributes = {}) {
 }
 
 /**
+ * Make an element that holds others.
+ * @param {Record<string, string>} attributes
+ * @param {...(Node | string)} nodes
+ * @returns {HTMLElement}
+ */
+export function holder(attributes, ...nodes) {
+  const node = element("div", attributes);
+  node.append(...nodes);
+  return node;
+}
+
+/**
+ * Make a group of controls.
+ * @param {string} label
+ * @param {...Node} members
+ */
+export function group(label, ...members) {
+  return holder({ class: "sam2nb-group", role: "group", "aria-label": label }, ...members);
+}
+
+/**
  * Make a slider with its label and, if `show` is given, its value in words.
  * @param {string} text
  * @param {{min: number, max: number, step: number, value: number}} range

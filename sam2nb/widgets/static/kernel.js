@@ -41,16 +41,18 @@ export class Kernel {
   /**
    * Ask Python. Resolves with its answer, however late that is.
    * @param {Record<string, any>} content
+   * @param {{patience?: number, sent?: ArrayBuffer[]}} [options] patience: milliseconds without an answer, before the
+   *     status says so; sent: bytes that go with the question
    * @returns {Promise<{content: any, buffers: DataView[]}>}
    */
-  ask(content) {
+  ask(content, { patience = PATIENCE, sent = [] } = {}) {
     this.count += 1;
     const request = `${this.name}-${this.count}`;
     return new Promise((done) => {
-      const timer = setTimeout(() => this.report(SILENT), PATIENCE);
+      const timer = setTimeout(() => this.report(SILENT), patience);
       this.waiting.set(request, { done, timer });
       try {
-        this.model.send({ ...content, request });
+        this.model.send({ ...content, request }, undefined, sent);
       } catch {
         this.report(SILENT);
       }

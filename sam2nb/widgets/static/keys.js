@@ -27,8 +27,9 @@ export const HELP = [
  * Listen to the keys of the canvas.
  * @param {HTMLCanvasElement} canvas
  * @param {any} ui see prompt_widget.js
+ * @param {Record<string, (() => void) | null>} [others] actions in place of these by key, null for none
  */
-export function listenToKeys(canvas, ui) {
+export function listenToKeys(canvas, ui, others = {}) {
   let corner = null; // the first corner of a box
 
   const here = () => {
@@ -100,6 +101,7 @@ export function listenToKeys(canvas, ui) {
       corner = ui.drag = null;
       ui.setTool("include");
     },
+    ...others,
   };
 
   canvas.addEventListener("keydown", (event) => {

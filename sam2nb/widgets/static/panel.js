@@ -1,6 +1,6 @@
 // The controls around the canvas: tools above it, objects, masks and files beside it.
 
-import { button, element, slider } from "./dom.js";
+import { button, element, group, holder, slider } from "./dom.js";
 import { HELP } from "./keys.js";
 import { chosenMask, thumbnail } from "./layers.js";
 import { isBlank } from "./store.js";
@@ -20,45 +20,94 @@ const TOOLS = [
  */
 export function makeToolbar(ui) {
   const bar = element("div", { class: "sam2nb-bar" });
-  const tools = element("div", { class: "sam2nb-group", role: "group", "aria-label": "tool" });
-  const buttons = TOOLS.map(([tool, text, title]) =>
-    button(text, () => ui.setTool(tool), { "data-tool": tool, title, "aria-pressed": "false" }),
-  );
-  tools.append(...buttons);
-  const group = (label, ...members) => {
-    const node = element("div", { class: "sam2nb-group", role: "group", "aria-label": label });
-    node.append(...members);
-    return node;
-  };
-  const zoom = (act) => () => {
-    act();
-    ui.viewChanged();
-    ui.draw();
-  };
-  const undo = button("undo", () => ui.store.undo(), { "data-action": "undo" });
-  const redo = button("redo", () => ui.store.redo(), { "data-action": "redo" });
-  const clear = button("clear", () => ui.store.clear(), { "data-action": "clear", title: "Remove its prompts" });
-  const smaller = button("\u2212", zoom(() => ui.view.zoomOut()), { "aria-label": "zoom out" });
-  const fit = button("fit", zoom(() => ui.view.reset()), { title: "Show the whole image" });
-  const larger = button("+", zoom(() => ui.view.zoomIn()), { "aria-label": "zoom in" });
+  const tools = makeTools(ui, TOOLS);
+  const history = makeHistory(ui);
   const closer = button("closer look", () => ui.closerLook(), {
     "data-action": "closer",
     "aria-pressed": "false",
     title: "Let the model see only what is shown here, at its full resolution",
   });
   const brush = slider("size", { min: 2, max: 80, step: 1, value: ui.brush }, (value) => ui.setBrush(value));
-  bar.append(tools, brush.row, group("history", undo, redo, clear), group("zoom", smaller, fit, larger, closer));
+  bar.append(tools.node, brush.row, history.node, group("zoom", ...zoomButtons(ui), closer));
   const update = () => {
-    for (const node of buttons) node.setAttribute("aria-pressed", String(node.dataset.tool === ui.tool));
+    tools.update();
+    history.update();
     brush.row.hidden = ui.tool !== "brush" && ui.tool !== "eraser";
     brush.set(ui.brush);
-    undo.disabled = !ui.store.past.length;
-    redo.disabled = !ui.store.future.length;
-    clear.disabled = ui.store.isEmpty;
     closer.disabled = !ui.canLookCloser;
     closer.setAttribute("aria-pressed", String(ui.store.entry.look !== null));
   };
   return { node: bar, update };
+}
+
+/** Buttons for the tools, each [tool, text, title]. */
+export function makeTools(ui, tools) {
+  const buttons = tools.map(([tool, text, title]) =>
+    button(text, () => ui.setTool(tool), { "data-tool": tool, title, "aria-pressed": "false" }),
+  );
+  const update = () => {
+    for (const node of buttons) node.setAttribute("aria-pressed", String(node.dataset.tool === ui.tool));
+  };
+  return { node: group("tool", ...buttons), update };
+}
+
+/** Undo, redo and clear. */
+export function makeHistory(ui) {
+  const undo = button("undo", () => ui.store.undo(), { "data-action": "undo" });
+  const redo = button("redo", () => ui.store.redo(), { "data-action": "redo" });
+  const clear = button("clear", () => ui.store.clear(), { "data-action": "clear", title: "Remove its prompts" });
+  const update = () => {
+    undo.disabled = !ui.store.past.length;
+    redo.disabled = !ui.store.future.length;
+    clear.disabled = ui.store.isEmpty;
+  };
+  return { node: group("history", undo, redo, clear), update };
+}
+
+/** Buttons that zoom. */
+export function zoomButtons(ui) {
+  const zoom = (act) => () => {
+    act();
+    ui.viewChanged();
+    ui.draw();
+  };
+  const smaller = button("\u2212", zoom(() => ui.view.zoomOut()), { "aria-label": "zoom out" });
+  const fit = button("fit", zoom(() => ui.view.reset()), { title: "Show the whole image" });
+  const larger = button("+", zoom(() => ui.view.zoomIn()), { "aria-label": "zoom in" });
+  return [smaller, fit, larger];
+}
+
+/** A slider for the opacity of masks, and a box to tick for their outlines. */
+export function makeLook(ui) {
+  const range = { min: 0, max: 1, step: 0.05, value: ui.opacity };
+  const opacity = slider("opacity", range, (value) => ui.setOpacity(value));
+  const outline = element("label", { class: "sam2nb-check" });
+  const check = /** @type {HTMLInputElement} */ (element("input", { type: "checkbox" }));
+  check.addEventListener("change", () => ui.setOutline(check.checked));
+  outline.append(check, element("span", {}, "outlines"));
+  const update = () => {
+    check.checked = ui.outline;
+  };
+  return { node: row(opacity.row, outline), update };
+}
+
+/** @param {...Node} nodes */
+export function row(...nodes) {
+  return holder({ class: "sam2nb-row" }, ...nodes);
+}
+
+/** The list of objects; it is made again only where something changed. */
+export function makeObjects(ui) {
+  const list = element("ul", { class: "sam2nb-objects", "aria-label": "objects" });
+  let shown = "";
+  const update = () => {
+    const { entries, entry } = ui.store;
+    const now = JSON.stringify([entries.map((e) => [e.id, e.name, e.color, e.visible, e.accepted]), entry.id]);
+    if (now === shown) return;
+    shown = now;
+    updateObjects(list, ui);
+  };
+  return { node: list, update };
 }
 
 /**
@@ -67,7 +116,7 @@ export function makeToolbar(ui) {
  */
 export function makeSide(ui) {
   const side = element("div", { class: "sam2nb-side" });
-  const list = element("ul", { class: "sam2nb-objects", "aria-label": "objects" });
+  const objects = makeObjects(ui);
   const masks = element("div", { class: "sam2nb-masks", role: "group", "aria-label": "masks to choose from" });
   masks.addEventListener(
     "wheel",
@@ -80,35 +129,19 @@ export function makeSide(ui) {
   );
   const add = button("+ object", () => ui.store.addObject(), { "data-action": "add" });
   const accept = button("accept", () => ui.accept(), { "data-action": "accept", title: "Done: on to the next object" });
-  const range = { min: 0, max: 1, step: 0.05, value: ui.opacity };
-  const opacity = slider("opacity", range, (value) => ui.setOpacity(value));
-  const outline = element("label", { class: "sam2nb-check" });
-  const check = /** @type {HTMLInputElement} */ (element("input", { type: "checkbox" }));
-  check.addEventListener("change", () => ui.setOutline(check.checked));
-  outline.append(check, element("span", {}, "outlines"));
+  const look = makeLook(ui);
   const file = (text, action, act, title) => button(text, act, { "data-action": action, title });
   const png = file("PNG", "png", () => ui.export("png"), "Download what the visible objects cover");
   const coco = file("COCO", "coco", () => ui.export("coco"), "Download all masks as a COCO file");
   const code = file("code", "code", () => ui.toggleCode(), "The script that gives these masks");
-  const row = (...nodes) => {
-    const node = element("div", { class: "sam2nb-row" });
-    node.append(...nodes);
-    return node;
-  };
-  side.append(list, row(accept, add), masks, row(opacity.row, outline), row(png, coco, code));
+  side.append(objects.node, row(accept, add), masks, look.node, row(png, coco, code));
 
-  let shown = "";
   const update = () => {
-    check.checked = ui.outline;
+    look.update();
+    objects.update();
     accept.disabled = ui.store.isEmpty;
     for (const node of [png, coco]) node.disabled = ui.store.entries.every(isBlank);
     code.setAttribute("aria-expanded", String(ui.showsCode));
-    const { entries, entry } = ui.store;
-    const now = JSON.stringify([entries.map((e) => [e.id, e.name, e.color, e.visible, e.accepted]), entry.id]);
-    if (now !== shown) {
-      shown = now;
-      updateObjects(list, ui);
-    }
     updateMasks(masks, ui);
   };
   return { node: side, update };
@@ -176,10 +209,10 @@ function updateMasks(group, ui) {
 }
 
 /** The keys and gestures, folded. */
-export function makeHelp() {
+export function makeHelp(lines = HELP) {
   const details = element("details", { class: "sam2nb-help" });
   const list = element("dl");
-  for (const [keys, meaning] of HELP) {
+  for (const [keys, meaning] of lines) {
     const pair = element("div");
     pair.append(element("dt", {}, keys), element("dd", {}, meaning));
     list.append(pair);

@@ -18,9 +18,9 @@ const DETAIL_AFTER = 250; // milliseconds after the last zoom
 
 /** A view of a model; several views may show the same one. */
 export class PromptView {
-  constructor(model, el) {
+  constructor(model, el, store = new Store(model)) {
     this.model = model;
-    this.store = new Store(model);
+    this.store = store;
     const [width, height] = model.get("size");
     this.view = new View(width, height);
     this.palette = model.get("palette");

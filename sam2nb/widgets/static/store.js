@@ -16,9 +16,10 @@ export function rounded(value) {
 
 /** The prompts of a model, with undo and redo. */
 export class Store {
-  /** @param {any} model of anywidget */
-  constructor(model) {
+  /** @param {any} model of anywidget @param {string} [field] the name under which it keeps the objects */
+  constructor(model, field = "prompts") {
     this.model = model;
+    this.field = field;
     this.past = [];
     this.future = [];
     this.listeners = new Set();
@@ -26,7 +27,17 @@ export class Store {
 
   /** @returns {Entry[]} */
   get entries() {
-    return this.model.get("prompts");
+    return this.model.get(this.field);
+  }
+
+  /** The objects as the model keeps them. @param {Entry[]} entries */
+  stored(entries) {
+    return entries;
+  }
+
+  /** Whether a new object can take the place of this one. @param {Entry} entry */
+  isUnused(entry) {
+    return isBlank(entry);
   }
 
   /** The selected object. @returns {Entry} */
@@ -53,11 +64,15 @@ export class Store {
    */
   set(entries, selected, remembers = true) {
     if (remembers) {
-      this.past.push([this.entries, this.model.get("selected")]);
+      this.past.push([this.model.get(this.field), this.model.get("selected")]);
       if (this.past.length > UNDO_STEPS) this.past.shift();
       this.future = [];
     }
-    this.model.set("prompts", entries);
+    this.put(this.stored(entries), selected);
+  }
+
+  put(stored, selected) {
+    this.model.set(this.field, stored);
     this.model.set("selected", selected);
     for (const listener of this.listeners) listener();
     this.model.save_changes();
@@ -101,7 +116,7 @@ export class Store {
 
   /** Select an empty object, a new one if there is none. */
   addObject(entries = this.entries) {
-    const empty = entries.find(isBlank);
+    const empty = entries.find((entry) => this.isUnused(entry));
     if (empty) return this.set(entries, empty.id, entries !== this.entries);
     const id = Math.max(0, ...entries.map((entry) => entry.id)) + 1;
     const colors = entries.map((entry) => entry.color);
@@ -143,8 +158,8 @@ export class Store {
   /** Go back to the last state of one list, and keep the present one in the other. */
   restore(from, to) {
     if (!from.length) return;
-    to.push([this.entries, this.model.get("selected")]);
-    this.set(...from.pop(), false);
+    to.push([this.model.get(this.field), this.model.get("selected")]);
+    this.put(...from.pop());
   }
 }
 

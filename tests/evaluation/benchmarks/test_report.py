@@ -61,7 +61,7 @@ def test_a_record_survives_the_file(tmp_path):
 def test_committed_records_are_still_read(path):
     run = load_benchmark(path)
     assert run.timings and all(timing.median > 0 for timing in run.timings if not timing.failed)
-    assert run.setting.workload == Workload()
+    assert run.setting.workload == Workload() or "everything" in path.stem  # the name tells another grid or photograph
 
 
 def test_there_are_committed_records():
