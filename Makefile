@@ -1,7 +1,7 @@
 # make lab      open the notebooks                make test     run everything that must hold
 # make run      execute all notebooks             make lint     ruff only
 # make ends     a part of the tests with the oldest versions allowed, and with the newest Python
-# make site     pages that need no Python, in build/site/
+# make site     the site and the playground, in build/site/
 # make slides   slides of the notebooks           make bundle   all for a course without a network, in build/bundle/
 # make index    refresh notebooks/00_index.ipynb
 # make tree     refresh the tree of the README    make colab REPO=https://github.com/you/your-fork     write badges
@@ -51,7 +51,9 @@ checkpoint: $(VENV)/lab.done
 	@$(BIN)/python -m sam2nb download sam2_hiera_tiny || echo "No checkpoint could be fetched; the notebooks use sam2nb_nano."
 
 site: $(VENV)/site.done
+	$(BIN)/python -m sphinx --quiet --fail-on-warning -c docs -d build/doctrees . build/site
 	$(BIN)/python tools/make_site.py
+	$(BIN)/python tools/check_links.py build/site
 
 slides: $(VENV)/lab.done
 	$(BIN)/python tools/make_slides.py
@@ -77,7 +79,7 @@ $(VENV)/lab.done: requirements.txt pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/site.done: $(VENV)/lab.done pyproject.toml
-	$(PIP) --editable ".[onnx]"
+	$(PIP) --editable ".[onnx,site]"
 	touch $@
 
 # The official packages are the references of the tests. Installed without their dependencies: they would bring a

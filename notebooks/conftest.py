@@ -1,4 +1,4 @@
-"""For `pytest --nbval notebooks`: no progress bars, and a comparison only where the stored numbers can come out.
+"""For `pytest --nbval notebooks`: no bars, no records of exercises, and a comparison where stored numbers can come out.
 
 The stored outputs come from the genuine SAM 2 tiny weights in float32. Without those weights, with newer ones, or on a
 graphics card in half precision, the cells must still run, but their numbers may differ.
@@ -13,6 +13,7 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("SAM2NB_PROGRESS", "off")
     if hasattr(config.option, "nbval_lax") and not _same_numbers_expected():
         config.option.nbval_lax = True
 

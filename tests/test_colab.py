@@ -49,7 +49,11 @@ def names_needed(name: str, found: set[str]) -> set[str]:
 def link_packages(folder: Path) -> None:
     """Links to what sam2nb needs, which Colab has: torch, numpy, matplotlib, …, but neither sam2nb nor Jupyter."""
     folder.mkdir()
-    for name in names_needed("sam2nb", set()) - {"sam2nb"}:
+    found: set[str] = set()
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            names_needed(Requirement(line).name, found)
+    for name in found:
         for file in metadata.files(name) or []:
             top, link = file.parts[0], folder / file.parts[0]
             if top not in ("..", "__pycache__") and not link.exists():

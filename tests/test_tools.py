@@ -202,9 +202,19 @@ def readme_tree():
     return load_tool("readme_tree")
 
 
-def test_the_tree_of_the_readme_is_up_to_date(readme_tree):
+def test_the_tree_and_the_notebooks_of_the_readme_are_up_to_date(readme_tree):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme_tree.with_tree(text) == text, "run python tools/readme_tree.py"
+    assert readme_tree.with_notebooks(readme_tree.with_tree(text)) == text, "run python tools/readme_tree.py"
+
+
+def test_a_row_has_the_title_and_the_times_of_its_notebook(readme_tree, tmp_path):
+    first = "# 3 · Masks\n\n**Read 15 min · exercises 10 min · CPU is enough**\n\nText, **bold**."
+    path = write_notebook(tmp_path / "03_masks.ipynb", title=first)
+    row = readme_tree.notebook_row(path)
+    assert row.startswith(
+        "| [3 · Masks](notebooks/03_masks.ipynb) | Read 15 min, exercises 10 min | segment everything"
+    )
+    assert readme_tree.notebook_row(write_notebook(tmp_path / "99_new.ipynb")).endswith("|  |  |")
 
 
 def test_the_tree_has_a_phrase_for_every_file_and_folder_and_fits_the_page(readme_tree):
@@ -224,7 +234,8 @@ def test_the_tree_names_every_folder_of_the_project(readme_tree):
 
 def test_a_stale_tree_is_found_and_rewritten(readme_tree, tmp_path, monkeypatch, capsys):
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n\n{readme_tree.BEGIN}\nstale line\n{readme_tree.END}\n\nrest\n")
+    table = f"{readme_tree.TABLE_BEGIN}\nstale line\n{readme_tree.TABLE_END}"
+    readme.write_text(f"# Title\n\n{table}\n{readme_tree.BEGIN}\nstale line\n{readme_tree.END}\n\nrest\n")
     monkeypatch.setattr(readme_tree, "README", readme)
     monkeypatch.setattr(sys, "argv", ["readme_tree.py", "--check"])
     assert readme_tree.main() == 1
@@ -239,6 +250,8 @@ def test_a_stale_tree_is_found_and_rewritten(readme_tree, tmp_path, monkeypatch,
 def test_a_readme_without_markers_is_refused(readme_tree):
     with pytest.raises(ValueError, match="must contain the lines"):
         readme_tree.with_tree("# Title\n")
+    with pytest.raises(ValueError, match="must contain the lines"):
+        readme_tree.with_notebooks("# Title\n")
 
 
 @pytest.mark.parametrize(

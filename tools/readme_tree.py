@@ -1,15 +1,17 @@
-"""Write the tree of README.md: a phrase for every folder of the project and every file of the package.
+"""Write two sections of README.md: the table of the notebooks, and the tree with a phrase for every folder and file.
 
-    python tools/readme_tree.py             # rewrite the section between the two markers
-    python tools/readme_tree.py --check     # exit status 1 if the section is out of date
+    python tools/readme_tree.py             # rewrite what stands between the markers
+    python tools/readme_tree.py --check     # exit status 1 if a section is out of date
 
-A file's phrase is the first sentence of its module docstring, a folder's that of its `__init__.py`.
+A notebook's title and time are those of its first cell. A file's phrase is the first sentence of its module docstring,
+a folder's that of its `__init__.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 import sys
 import textwrap
@@ -21,18 +23,34 @@ PACKAGE = ROOT / "sam2nb"
 README = ROOT / "README.md"
 FLOORS = ROOT / "tests" / "test_floors.py"
 BEGIN, END = "<!-- tree: written by tools/readme_tree.py -->", "<!-- end of the tree -->"
+TABLE_BEGIN, TABLE_END = "<!-- notebooks: written by tools/readme_tree.py -->", "<!-- end of the notebooks -->"
 WIDTH = 120
+
+AFTERWARDS = {  # you can …
+    "00": "find your way, and see your progress",
+    "01": "run everything anywhere, and make a first mask",
+    "02": "click, box, refine",
+    "03": "segment everything, and choose the filters",
+    "03b": "write masks to files; know what a very large photograph costs",
+    "04": "track, correct, follow several objects",
+    "05": "choose a checkpoint",
+    "06": "handle images that break other tools",
+    "07": "build attention from numpy, explain the model, see what its memory reads",
+    "08": "train a small model, adapt a large one to your labels",
+    "09": "label twelve images, fine-tune, compare, export: a project with a rubric",
+}
 
 # Folders without an `__init__.py`: those of the project, in the order of the tree, and one of the package.
 FOLDERS = {
-    "notebooks": "01_setup … 08_train_and_finetune, to be read in this order; solutions/",
+    "notebooks": "01_setup … 09_capstone, to be read in this order; solutions/",
     "examples": "thirteen short scripts to copy",
     "sam2nb": "the package; an entry imports only from entries above it",
     "configs": "hydra: a generation, a trunk and a short entry file per model; train/",
     "checkpoints": "sam2nb_nano and sam2nb_tiny (committed), and what is downloaded",
     "data": "photographs, clips, a sample with exact masks, their sources and licences; measurements",
+    "docs": "the site: its settings, its navigation, the pages of the reference",
     "tests": "mirrors sam2nb/; parity/ compares with the official package, browser/ clicks on the widgets",
-    "tools": "what maintainers run: notebooks, badges, figures, this tree",
+    "tools": "what maintainers run: notebooks, badges, figures, the site, this tree",
 }
 STATIC = {
     "notebook/questions": "Three questions on each notebook, as JSON in the form of jupyterquiz",
@@ -45,7 +63,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, fail if README.md is out of date")
     options = parser.parse_args()
     before = README.read_text(encoding="utf-8")
-    after = with_tree(before)
+    after = with_notebooks(with_tree(before))
     if before == after:
         return 0
     if options.check:
@@ -60,11 +78,34 @@ def with_tree(readme: str) -> str:
 
     Raises ValueError if the markers are not there.
     """
-    if BEGIN not in readme or END not in readme:
-        raise ValueError(f"README.md must contain the lines {BEGIN!r} and {END!r}")
-    head, rest = readme.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
-    return f"{head}{BEGIN}\n```text\n" + "\n".join(tree()) + f"\n```\n{END}{tail}"
+    return _with_section(readme, BEGIN, END, "\n".join(["```text", *tree(), "```"]))
+
+
+def with_notebooks(readme: str) -> str:
+    """The text of the README with its table of the notebooks as it should be.
+
+    Raises ValueError if the markers are not there.
+    """
+    rows = [notebook_row(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    table = ["| notebook | time | afterwards you can |", "|---|---|---|", *rows]
+    return _with_section(readme, TABLE_BEGIN, TABLE_END, "\n".join(table))
+
+
+def notebook_row(path: Path) -> str:
+    """A row of the table: title and times of the notebook's first cell, and the words of AFTERWARDS."""
+    text = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+    title = re.search(r"^# (.+)$", text, flags=re.MULTILINE)[1]
+    facts = re.search(r"^\*\*(.+)\*\*$", text, flags=re.MULTILINE)
+    times = [fact.removeprefix("Time ") for fact in (facts[1].split(" · ") if facts else ()) if "min" in fact]
+    link = f"[{title}](notebooks/{path.name})"
+    return f"| {link} | {', '.join(times)} | {AFTERWARDS.get(path.stem.split('_')[0], '')} |"
+
+
+def _with_section(readme: str, begin: str, end: str, section: str) -> str:
+    if begin not in readme or end not in readme:
+        raise ValueError(f"README.md must contain the lines {begin!r} and {end!r}")
+    head, rest = readme.split(begin, 1)
+    return f"{head}{begin}\n{section}\n{end}{rest.split(end, 1)[1]}"
 
 
 def tree() -> list[str]:

@@ -91,8 +91,9 @@ def relative(path: Path) -> Path:
 
 
 def prepare_environment() -> None:
-    """Set variables that the kernel inherits: no progress bars in stored outputs, and this source tree's package."""
+    """Set variables that the kernel inherits: no bars in outputs, no learner's records, this source tree's package."""
     os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("SAM2NB_PROGRESS", "off")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -12,6 +13,8 @@ from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryChoice
 from sam2nb.plotting import PALETTE
 
 HEIGHT = 0.9  # of a box
+FADED = 0.3  # opacity of boxes that are not lit
+ROOM_ABOVE = ("image\nencoder", "mask\ndecoder", "memory\nencoder", "memory\nbank")  # where arrows begin below
 ARROW_STYLE = {"arrowstyle": "-|>", "mutation_scale": 12, "color": "#444444"}
 FOR_IMAGES, FOR_VIDEO = 0, 2  # in the palette
 PROMPTED_ROW = NUM_MASKMEM - 1  # of the temporal position table; the rows before it are ages
@@ -51,11 +54,25 @@ ARROWS = (
 )
 
 
+<<<<<<< HEAD
 def sam2_diagram() -> Axes:
     """Draw the boxes of SAM 2. Still images need the blue boxes, video adds the green ones and the dashed arrows."""
+=======
+def sam2_diagram(lit: Collection[str] | None = None, shapes: Mapping[str, str] | None = None) -> Axes:
+    """Draw the boxes of SAM 2. Still images need the blue boxes, video adds the green ones and the dashed arrows.
+
+    lit: names of boxes (see BOXES); the others fade. None leaves all as they are. shapes: a text beside each of these
+    boxes, such as the shape of its output. Raises ValueError for an unknown box.
+    """
+    unknown = {*(lit or ()), *(shapes or ())} - set(BOXES)
+    if unknown:
+        raise ValueError(f"the diagram has no box {sorted(unknown)[0]!r}; it has {', '.join(BOXES)}")
+>>>>>>> main
     _, ax = plt.subplots(figsize=(8.6, 3.6), layout="constrained")
-    for box in BOXES.values():
-        _draw_box(ax, box)
+    for name, box in BOXES.items():
+        _draw_box(ax, box, faded=lit is not None and name not in lit)
+    for name, text in (shapes or {}).items():
+        _write_shape(ax, BOXES[name], text)
     for start, end in ARROWS:
         _draw_arrow(ax, BOXES[start], BOXES[end])
     # the prediction becomes a memory of this frame
@@ -65,7 +82,7 @@ def sam2_diagram() -> Axes:
     ax.add_patch(FancyArrowPatch(*ends, connectionstyle="angle,angleA=90,angleB=0", **dashed))
     _draw_bypass(ax, BOXES["encoder"], BOXES["decoder"])
     ax.set_xlim(-0.05, 9.1)
-    ax.set_ylim(-1.1, 3.1)
+    ax.set_ylim(*((-1.4, 3.4) if shapes else (-1.1, 3.1)))
     ax.set_axis_off()
     return ax
 
@@ -103,14 +120,41 @@ def memory_timeline(choices: dict[int, MemoryChoice], num_frames: int) -> Axes:
     return ax
 
 
-def _draw_box(ax: Axes, box: Box) -> None:
+def _draw_box(ax: Axes, box: Box, faded: bool = False) -> None:
     is_data = box.color is None
     face = "#f2f2f2" if is_data else PALETTE[box.color]
     corner = (box.x - box.width / 2, box.y - HEIGHT / 2)
     shape = FancyBboxPatch(corner, box.width, HEIGHT, boxstyle="round,pad=0,rounding_size=0.12", facecolor=face)
     shape.set_edgecolor("#888888" if is_data else face)
+    shape.set_alpha(FADED if faded else 1.0)
     ax.add_patch(shape)
-    ax.text(box.x, box.y, box.text, ha="center", va="center", fontsize=10, color="black" if is_data else "white")
+    ax.text(
+        box.x,
+        box.y,
+        box.text,
+        ha="center",
+        va="center",
+        fontsize=10,
+        color="black" if is_data else "white",
+        alpha=(2 * FADED) if faded and is_data else 1.0,
+    )
+
+
+def _write_shape(ax: Axes, box: Box, text: str) -> None:
+    """A shape in small letters, above or below the box, wherever no arrow begins."""
+    above = box.text in ROOM_ABOVE
+    y = box.y + (HEIGHT / 2 + 0.08 if above else -HEIGHT / 2 - 0.08)
+    ax.text(box.x, y, text, ha="center", va="bottom" if above else "top", fontsize=8.5, color="black")
+
+
+def _draw_bypass(ax: Axes, start: Box, end: Box) -> None:
+    """The way of a still image, below the box of the memory."""
+    tail, head = (start.x + 0.3, start.y - HEIGHT / 2), (end.x - 0.4, end.y - HEIGHT / 2)
+    style = {**ARROW_STYLE, "color": PALETTE[FOR_IMAGES], "linewidth": 1.8}
+    ax.add_patch(FancyArrowPatch(tail, head, connectionstyle="arc3,rad=0.22", **style))
+    ax.text(
+        (tail[0] + head[0]) / 2, tail[1] - 0.62, "still images", color=PALETTE[FOR_IMAGES], ha="center", va="center"
+    )
 
 
 def _draw_bypass(ax: Axes, start: Box, end: Box) -> None:

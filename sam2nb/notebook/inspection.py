@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sam2nb.model.attention import Attention, split_heads
+from sam2nb.model.attention import Attention, RoPEAttention, split_heads
+from sam2nb.model.positional import axial_rope, rotate
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,23 @@ def attention_weights(attention: Attention, queries: Tensor, keys: Tensor) -> Te
     q = split_heads(attention.q_proj(queries), attention.num_heads)
     k = split_heads(attention.k_proj(keys), attention.num_heads)
     return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1)
+
+
+@torch.no_grad()
+def memory_weights(attention: RoPEAttention, call: Call) -> tuple[Tensor, Tensor]:
+    """The weight of every remembered position and of every pointer for each position of the current frame.
+
+    call: a recorded call of an attention to memories, such as `model.memory_attention.layers[-1].cross_attn_image`.
+    The weights of a position sum to one over both results.
+    -> of positions (B, h*w, n, h, w) for n remembered frames in the order of the memories, of pointers (B, h*w, P)
+    """
+    queries, keys, _, size_hw, num_pointer_tokens = call.inputs
+    q, k = attention.q_proj(queries), attention.k_proj(keys)
+    rotation = axial_rope(q.shape[-1], size_hw).to(q.device)
+    grids, pointers = k.split((k.shape[1] - num_pointer_tokens, num_pointer_tokens), dim=1)
+    grids = rotate(grids.unflatten(1, (-1, len(rotation))), rotation).flatten(1, 2)
+    k = torch.cat((grids, pointers), dim=1)
+    weights = (rotate(q, rotation) @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1)
+    positions, of_pointers = weights.split((grids.shape[1], num_pointer_tokens), dim=-1)
+    tokens_per_pointer = attention.q_proj.in_features // attention.k_proj.in_features
+    return positions.unflatten(2, (-1, *size_hw)), of_pointers.unflatten(2, (-1, tokens_per_pointer)).sum(-1)

@@ -1,4 +1,4 @@
-"""Checked exercises: not attempted, correct, or what differs."""
+"""Checked exercises: not attempted, correct, or what differs; every right answer is accepted."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from sam2nb import notebook
+from sam2nb.notebook.check import exercise_names
 
 
-@pytest.mark.parametrize("answer", [..., None])
-def test_an_untouched_stub_is_not_attempted(answer, printed):
-    notebook.check("02.iou", answer)
+def right_iou(first, second):
+    return (first & second).sum() / (first | second).sum()
+
+
+def test_an_untouched_stub_is_not_attempted(printed):
+    notebook.check("02.iou", ...)
     assert printed() == "02.iou: not attempted"
 
 
@@ -19,11 +23,20 @@ def test_a_function_that_still_returns_the_stub_is_not_attempted(printed):
     assert printed() == "02.iou: not attempted"
 
 
-def test_correct_wrong_and_raising_solutions_are_told_apart(printed):
-    def correct(first, second):
-        return (first & second).sum() / (first | second).sum()
+def test_a_forgotten_return_is_told(printed):
+    notebook.check("02.iou", lambda first, second: None)
+    assert "did you forget `return`" in printed()
+    notebook.check("07.spatial_memories", None)
+    assert "your answer is None; if a function made it" in printed()
 
-    notebook.check("02.iou", correct)
+
+def test_a_called_function_in_place_of_the_function_is_told(printed):
+    notebook.check("02.iou", 0.5)
+    assert "give the function itself" in printed()
+
+
+def test_correct_wrong_and_raising_solutions_are_told_apart(printed):
+    notebook.check("02.iou", right_iou)
     assert printed() == "02.iou: correct"
     notebook.check("02.iou", lambda first, second: (first & second).sum() / first.sum())
     assert "0.143 is right" in printed()
@@ -31,8 +44,16 @@ def test_correct_wrong_and_raising_solutions_are_told_apart(printed):
     assert "your answer raised IndexError" in printed()
 
 
+def test_for_graders_a_solution_that_is_not_correct_raises(printed):
+    notebook.require("02.iou", right_iou)
+    for answer, reason in ((..., "not attempted"), (lambda a, b: 0.0, "0.143 is right")):
+        with pytest.raises(AssertionError, match=f"02.iou: .*{reason}"):
+            notebook.require("02.iou", answer)
+    assert printed() == ""
+
+
 def test_an_unknown_exercise_is_an_error_of_the_author():
-    with pytest.raises(ValueError, match="99.nothing"):
+    with pytest.raises(ValueError, match="99.nothing.*02.iou"):
         notebook.check("99.nothing", 1)
 
 
@@ -48,3 +69,85 @@ def test_the_tight_box_may_include_the_last_pixel_or_not(printed):
     assert "for columns 3 to 9 and rows 1 to 4" in printed()
     notebook.check("01.covered", lambda mask: mask.mean())
     assert printed() == "01.covered: correct"
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_where_all_values_differ_a_strict_comparison_finds_the_same_front(strict, printed):
+    def not_beaten(cost, gain):
+        def beats(j, i):
+            better = gain[j] > gain[i] if strict else gain[j] >= gain[i]
+            return j != i and (cost[j] < cost[i] if strict else cost[j] <= cost[i]) and better
+
+        return [i for i in range(len(cost)) if not any(beats(j, i) for j in range(len(cost)))]
+
+    notebook.check("05.not_beaten", not_beaten)
+    assert printed() == "05.not_beaten: correct"
+
+
+@pytest.mark.parametrize(
+    "count", [lambda e, m, b: (b - e) // m, lambda e, m, b: int((b - e) / m)], ids=["floor", "integer"]
+)
+def test_objects_in_time_may_be_rounded_down_in_any_way(count, printed):
+    notebook.check("05.objects_in_time", lambda e, m, b: max(0, count(e, m, b)))
+    assert printed() == "05.objects_in_time: correct"
+
+
+FRAMES = [0, 19, 20, 21, 22, 23, 24]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [FRAMES, set(FRAMES), tuple(FRAMES), np.array(FRAMES), dict.fromkeys(FRAMES), (f for f in FRAMES), FRAMES[::-1]],
+    ids=lambda answer: type(answer).__name__,
+)
+def test_any_collection_of_the_remembered_frames_is_right(answer, printed):
+    notebook.check("07.spatial_memories", answer)
+    assert printed() == "07.spatial_memories: correct"
+
+
+def test_a_wrong_list_of_frames_is_told_without_the_rule(printed):
+    notebook.check("07.spatial_memories", [0, 18, 24])
+    assert printed() == "07.spatial_memories: 5 missing, too many: [18]"
+
+
+def attention_scores(queries, keys):
+    return queries @ keys.T / np.sqrt(queries.shape[1])
+
+
+def attention_shares(queries, keys):
+    weights = np.exp(attention_scores(queries, keys))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "reason"),
+    [
+        ("07.scores", attention_scores, lambda q, k: q @ k.T, "square root of c"),
+        ("07.scores", attention_scores, lambda q, k: attention_scores(k, q), "transposed"),
+        ("07.shares", attention_shares, attention_scores, "sum to 1"),
+        (
+            "07.attention",
+            lambda q, k, v: attention_shares(q, k) @ v,
+            lambda q, k, v: attention_scores(q, k) @ v,
+            "other numbers",
+        ),
+        (
+            "07.mask_product",
+            lambda f, u: np.tensordot(f, u, axes=1),
+            lambda f, u: u.sum(axis=0),
+            "the numbers are not",
+        ),
+        ("08.gain", lambda b, a: (a - b) / (1 - b), lambda b, a: a - b, "from 0.25 to 0.75, 0.667 is right"),
+    ],
+)
+def test_the_steps_of_attention_and_the_gain_are_judged(name, right, wrong, reason, printed):
+    notebook.check(name, right)
+    assert printed() == f"{name}: correct"
+    notebook.check(name, wrong)
+    assert reason in printed()
+
+
+def test_exercises_are_listed_in_the_order_of_the_notebooks():
+    names = exercise_names()
+    assert names[0].startswith("01.") and names[-1] == "capstone"
+    assert [name.split(".")[0] for name in names] == sorted(name.split(".")[0] for name in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from matplotlib.colors import to_hex
 
 from sam2nb.model.memory_bank import choose_memories
@@ -26,3 +27,12 @@ def test_a_row_of_the_timeline_shows_the_frames_attended_to_in_the_colour_of_the
     }
     assert drawn == {0: PROMPTED_COLOR} | dict.fromkeys(range(4, 10), TRACKED_COLOR)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["frame 10"]
+
+
+def test_lit_boxes_stand_out_and_carry_their_shapes():
+    ax = sam2_diagram(lit=["encoder"], shapes={"encoder": "256 x 64 x 64", "frame": "512 x 512 x 3"})
+    opacity = [patch.get_alpha() for patch in ax.patches[: len(BOXES)]]
+    assert [alpha == 1 for alpha in opacity] == [name == "encoder" for name in BOXES]
+    assert {"256 x 64 x 64", "512 x 512 x 3"} < {text.get_text() for text in ax.texts}
+    with pytest.raises(ValueError, match="no box 'brain'; it has frame, encoder"):
+        sam2_diagram(lit=["brain"])

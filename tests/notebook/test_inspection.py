@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sam2nb.model.attention import Attention, split_heads
-from sam2nb.notebook.inspection import attention_weights, recording
+from sam2nb.model.attention import Attention, RoPEAttention, split_heads
+from sam2nb.notebook.inspection import attention_weights, memory_weights, recording
 
 
 @pytest.mark.parametrize(("num_queries", "num_keys"), [(5, 40), (40, 5), (20, 30)])
@@ -34,3 +34,21 @@ def test_the_last_call_is_recorded_and_no_hook_remains():
     with pytest.raises(RuntimeError), recording(first=first):
         first(torch.zeros(1, 5))
     assert not first._forward_hooks
+
+
+@torch.no_grad()
+def test_memory_weights_reproduce_the_output_of_the_attention_to_memories():
+    torch.manual_seed(0)
+    attention = RoPEAttention(width=32, kv_width=8)
+    frames, pointers, (h, w) = 3, 2, (4, 5)
+    maps = frames * h * w
+    q, k, v = torch.randn(1, h * w, 32), torch.randn(1, maps + 4 * pointers, 8), torch.randn(1, maps + 4 * pointers, 8)
+    v[:, maps:] = v[:, maps::4].repeat_interleave(4, dim=1)  # one value for all four tokens of a pointer
+    with recording(attention=attention) as calls:
+        output = attention(q, k, v, (h, w), 4 * pointers)
+    of_maps, of_pointers = memory_weights(attention, calls["attention"])
+    assert of_maps.shape == (1, h * w, frames, h, w) and of_pointers.shape == (1, h * w, pointers)
+    torch.testing.assert_close(of_maps.sum((2, 3, 4)) + of_pointers.sum(2), torch.ones(1, h * w))
+    values = attention.v_proj(v)
+    attended = of_maps.flatten(2) @ values[:, :maps] + of_pointers @ values[:, maps::4]
+    torch.testing.assert_close(attention.out_proj(attended), output)

@@ -15,8 +15,9 @@ RIM_XY, SPOON_XY, SAUCER_XY, TABLE_XY = (330, 100), (385, 290), (148, 242), (560
 def cup_click(answer: Any, predictor: Any) -> str | None:
     """A click whose best mask contains the rim of the cup, but neither spoon nor saucer nor table."""
     point = np.asarray(answer, dtype=np.float32)
-    if point.shape != (2,):
+    if point.size != 2:
         return f"give one point (x, y), not an array of shape {point.shape}"
+    point = point.reshape(2)
     masks, scores, _ = predictor.predict(point_coords=point[None], point_labels=[1])
     mask = masks[scores.argmax()]
     for name, (x, y) in (("spoon", SPOON_XY), ("saucer", SAUCER_XY), ("table", TABLE_XY)):

@@ -11,7 +11,7 @@ from sam2nb.notebook.check import attempt, exercise
 @exercise("05.not_beaten")
 def not_beaten(answer: Any) -> str | None:
     """Indices of the choices that no other choice beats in both cost and gain."""
-    cases = [([1, 2, 3], [10, 20, 30]), ([1, 2, 3], [30, 20, 10]), ([3, 1, 2, 4], [5, 4, 6, 6]), ([2], [7])]
+    cases = [([1, 2, 3], [10, 20, 30]), ([1, 2, 3], [30, 20, 10]), ([3, 1, 2, 4], [5, 4, 7, 6]), ([2], [7])]
     for cost, gain in cases:
         found = sorted(int(index) for index in attempt(answer, cost, gain))
         expected = sorted(pareto_front(cost, gain))
@@ -23,7 +23,8 @@ def not_beaten(answer: Any) -> str | None:
 @exercise("05.objects_in_time")
 def objects_in_time(answer: Any) -> str | None:
     """How many objects fit into the time of a frame, if a frame costs E and every object another M."""
-    for per_frame, per_object, budget, expected in ((0.2, 0.1, 1.0, 8), (1.0, 0.5, 0.9, 0), (0.05, 0.01, 0.1, 5)):
+    # fractions of two, so that no way to round them gives another answer
+    for per_frame, per_object, budget, expected in ((0.25, 0.125, 1.25, 8), (1.0, 0.5, 0.75, 0), (0.25, 0.5, 2.0, 3)):
         found = int(attempt(answer, per_frame, per_object, budget))
         if found != expected:
             costs = f"{per_frame} s a frame, {per_object} s an object and {budget} s to spend"

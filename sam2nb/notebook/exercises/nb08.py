@@ -49,3 +49,13 @@ def correction(answer: Any) -> str | None:
         if label != int(truth[y, x]):
             return f"at ({x}, {y}) the truth is {bool(truth[y, x])}, so the label is {int(truth[y, x])}, not {label}"
     return None
+
+
+@exercise("08.gain")
+def gain(answer: Any) -> str | None:
+    """The fraction of the errors that has gone: (after - before) / (1 - before)."""
+    for before, after, expected in ((0.25, 0.75, 2 / 3), (0.5, 0.5, 0.0), (0.0, 1.0, 1.0), (0.5, 0.25, -0.5)):
+        value = float(attempt(answer, before, after))
+        if abs(value - expected) > 1e-6:
+            return f"from {before:g} to {after:g}, {expected:.3f} is right; yours: {value:.3f}"
+    return None

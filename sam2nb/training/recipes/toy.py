@@ -1,4 +1,4 @@
-"""Training without downloads: materials from labelled images, and two small examples for notebook 08.
+"""Training without downloads: materials from labelled images, a small model, and drawn cells for notebook 08.
 
 The full data engine (sources, teacher) needs package registries; these need only the committed sample.
 """
@@ -9,18 +9,15 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from sam2nb.build import build_sam2
 from sam2nb.evaluation.samples import LabelledImage, LabelledImages
 from sam2nb.model.sam2 import SAM2
-from sam2nb.training.data.batches import StillBatch
 from sam2nb.training.data.compose import Materials
 from sam2nb.training.data.cutouts import CutOuts, shrink_to_fit, stack_cutouts
 from sam2nb.training.data.teacher import ARRAYS, MASK_SIDE, TEACHER_SIDE, LabelledPhotos
-from sam2nb.training.simulated_user import boxes_around
 
 TINY_SIDE = 96  # of the small model's input
 MIN_OBJECT_SIDE = 16  # smaller objects make no cut-outs
@@ -70,27 +67,6 @@ def pocket_model() -> SAM2:
     }
     overrides = [f"{name}={value}" for name, value in changes.items()]
     return build_sam2("sam2nb_nano", mode="train", device="cpu", hydra_overrides_extra=overrides)
-
-
-@torch.inference_mode()
-def likely_pixels(model: SAM2, batch: StillBatch) -> tuple[NDArray[np.float32], float]:
-    """Measure how well a barely trained model ranks pixels, given the box of every object.
-
-    Its masks may be empty, so an object of n pixels is compared with the n most likely ones.
-    -> logits (N, h, w), mean IoU of these pixels with the truth
-    """
-    model.eval()
-    truth = batch.truth > 0.5
-    features = model.encode_image(batch.pixels)
-    conditioned = model.recall(features)[batch.image_index]
-    high_res = features.rows(batch.image_index).high_res
-    boxes = boxes_around(np.random.default_rng(0), truth, noise=0.0)
-    logits = model.predict_masks(conditioned, high_res, boxes, multimask=False).logits[:, 0].numpy()
-    ious = []
-    for found, wanted in zip(logits, truth.numpy(), strict=True):
-        best = found > np.sort(found, axis=None)[-wanted.sum() - 1]
-        ious.append((best & wanted).sum() / (best | wanted).sum())
-    return logits, float(np.mean(ious))
 
 
 def draw_cells(rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -9,7 +9,7 @@ const LEAST_BAR = 0.12; // of a lane's height
 const THUMB_WIDTH = 16; // CSS pixels, of the slider
 const MARK_SIZE = 4; // CSS pixels, from the middle of a diamond to its corners
 const ABSENT = "rgba(128, 128, 128, 0.8)";
-const LOCKED_COLOR = "rgba(128, 128, 128, 0.45)";
+const LOCKED_COLOR = "rgba(0, 0, 0, 0.6)";
 
 /** Scores of all objects on all frames. */
 export class Lanes {
@@ -52,8 +52,9 @@ export function makeTimeline(ui) {
   );
   slider.addEventListener("input", () => ui.goTo(Number(slider.value), true));
   const playhead = element("div", { class: "sam2nb-playhead" });
-  const lanes = holder({ class: "sam2nb-lanes" });
-  const names = holder({ class: "sam2nb-lane-names", "aria-hidden": "true" });
+  const words = "lanes of the objects; [ and ] jump to prompted frames";
+  const lanes = holder({ class: "sam2nb-lanes", tabindex: "0", role: "group", "aria-label": words }); // it may scroll
+  const names = holder({ class: "sam2nb-lane-names", "aria-hidden": "true" }); // the lanes have them, too
   const rail = holder({ class: "sam2nb-rail" }, slider, lanes, playhead);
   const node = holder({ class: "sam2nb-timeline" }, names, rail);
   lanes.addEventListener("pointerdown", (event) => {
@@ -65,6 +66,8 @@ export function makeTimeline(ui) {
   });
   lanes.addEventListener("pointerup", () => (lanes.onpointermove = null));
   lanes.addEventListener("pointercancel", () => (lanes.onpointermove = null));
+
+  lanes.addEventListener("scroll", () => (names.scrollTop = lanes.scrollTop));
 
   let shown = "";
   const update = () => {
@@ -129,13 +132,16 @@ function drawLane(canvas, ui, entry, width) {
     const right = Math.ceil((frame + 1) * step * density) / density;
     context.fillRect(left, from, right - left, to - from);
   };
-  for (const frame of ui.locked) bar(frame, 0, LANE_HEIGHT, LOCKED_COLOR);
   const color = colorOf(ui, entry);
   for (const [frame, [presence, quality]] of ui.lanes.of(entry.id)) {
     const height = (LANE_HEIGHT - 2) * (presence > 0 ? clamp(quality, LEAST_BAR, 1) : LEAST_BAR);
     bar(frame, LANE_HEIGHT - height, LANE_HEIGHT, presence > 0 ? color : ABSENT);
   }
-  for (const frame of ui.store.promptedFrames(entry)) drawDiamond(context, (frame + 0.5) * step, LANE_HEIGHT / 2);
+  for (const frame of ui.locked) bar(frame, 0, LANE_HEIGHT, LOCKED_COLOR);
+  for (const frame of ui.store.promptedFrames(entry)) {
+    const x = clamp((frame + 0.5) * step, MARK_SIZE + 1, width - MARK_SIZE - 1);
+    drawDiamond(context, x, LANE_HEIGHT / 2);
+  }
 }
 
 function drawDiamond(context, x, y) {

@@ -113,8 +113,12 @@ export class FrameCache {
 
   /** Python changed the masks of a frame, or of all. */
   outdate(version, frame = null) {
-    if (frame === null) this.oldest = version;
-    else this.versions.set(frame, version);
+    if (frame !== null) {
+      this.versions.set(frame, version);
+      return;
+    }
+    this.oldest = version;
+    for (const other of this.masks.keys()) if (other !== this.wanted) this.masks.delete(other);
   }
 
   /** A picture, now the last to be dropped. */

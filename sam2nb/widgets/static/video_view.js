@@ -2,7 +2,7 @@
 // and the prompts stay with the frame before it until its picture has come.
 
 import { clamp, download, element, holder } from "./dom.js";
-import { onResize } from "./layout.js";
+import { onResize, viewHeight } from "./layout.js";
 import { VideoStore } from "./video_store.js";
 import { listenToPointer } from "./pointer.js";
 import { listenToKeys } from "./keys.js";
@@ -17,6 +17,7 @@ import { makeTransport, makeVideoSide, makeVideoToolbar } from "./video_panel.js
 const VIDEO_HINT = "Point and click on any frame; keys are listed below.";
 const LOCKED = "This frame is locked: unlock it to change its masks (key k).";
 const FILE_PATIENCE = 600000; // milliseconds: a long video takes minutes to write
+const LOW_VIEW = 640; // CSS pixels: in a lower view, lists are shorter and scroll
 const FRAME_KEPT_AFTER = 400; // milliseconds without another frame, before Python is told which one is shown
 
 /** A view of a model; several views may show the same one. */
@@ -251,6 +252,11 @@ export class VideoView extends PromptView {
 
   currentAnswer() {
     return null; // a prompt has one mask
+  }
+
+  layout() {
+    this.root.classList.toggle("sam2nb-low", viewHeight(this.root) < LOW_VIEW);
+    super.layout();
   }
 
   drawNow() {

@@ -1,0 +1,35 @@
+"""Hints in steps: each call of `hint` shows one more, and the last one nearly gives the answer."""
+
+from __future__ import annotations
+
+import difflib
+
+from sam2nb.notebook.exercises.hints import HINTS
+from sam2nb.notebook.records import note_hint
+
+_shown: dict[str, int] = {}
+
+
+def hint(name: str, step: int | None = None) -> None:
+    """Print the next hint of an exercise, for example `hint("02.iou")`.
+
+    step: print that one instead, counted from 1. After the last hint the last one is printed again. Raises ValueError
+    for an unknown exercise and for a step that it does not have.
+    """
+    steps = hints_of(name)
+    if step is not None and not 1 <= step <= len(steps):
+        raise ValueError(f"step must be 1 to {len(steps)} for {name}, got {step!r}")
+    number = step or min(_shown.get(name, 0) + 1, len(steps))
+    _shown[name] = max(number, _shown.get(name, 0))
+    note_hint(name, number)
+    more = "" if number < len(steps) else "; this is the last one"
+    print(f"hint {number} of {len(steps)}{more}: {steps[number - 1]}")
+
+
+def hints_of(name: str) -> tuple[str, ...]:
+    """The hints of an exercise, from a nudge to nearly the answer. Raises ValueError for an unknown exercise."""
+    if name not in HINTS:
+        near = difflib.get_close_matches(str(name), HINTS, n=1, cutoff=0.4)
+        suggestion = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"no exercise is called {name!r}{suggestion}")
+    return HINTS[name]
