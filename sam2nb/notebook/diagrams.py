@@ -54,10 +54,6 @@ ARROWS = (
 )
 
 
-<<<<<<< HEAD
-def sam2_diagram() -> Axes:
-    """Draw the boxes of SAM 2. Still images need the blue boxes, video adds the green ones and the dashed arrows."""
-=======
 def sam2_diagram(lit: Collection[str] | None = None, shapes: Mapping[str, str] | None = None) -> Axes:
     """Draw the boxes of SAM 2. Still images need the blue boxes, video adds the green ones and the dashed arrows.
 
@@ -67,7 +63,6 @@ def sam2_diagram(lit: Collection[str] | None = None, shapes: Mapping[str, str] |
     unknown = {*(lit or ()), *(shapes or ())} - set(BOXES)
     if unknown:
         raise ValueError(f"the diagram has no box {sorted(unknown)[0]!r}; it has {', '.join(BOXES)}")
->>>>>>> main
     _, ax = plt.subplots(figsize=(8.6, 3.6), layout="constrained")
     for name, box in BOXES.items():
         _draw_box(ax, box, faded=lit is not None and name not in lit)
@@ -145,16 +140,6 @@ def _write_shape(ax: Axes, box: Box, text: str) -> None:
     above = box.text in ROOM_ABOVE
     y = box.y + (HEIGHT / 2 + 0.08 if above else -HEIGHT / 2 - 0.08)
     ax.text(box.x, y, text, ha="center", va="bottom" if above else "top", fontsize=8.5, color="black")
-
-
-def _draw_bypass(ax: Axes, start: Box, end: Box) -> None:
-    """The way of a still image, below the box of the memory."""
-    tail, head = (start.x + 0.3, start.y - HEIGHT / 2), (end.x - 0.4, end.y - HEIGHT / 2)
-    style = {**ARROW_STYLE, "color": PALETTE[FOR_IMAGES], "linewidth": 1.8}
-    ax.add_patch(FancyArrowPatch(tail, head, connectionstyle="arc3,rad=0.22", **style))
-    ax.text(
-        (tail[0] + head[0]) / 2, tail[1] - 0.62, "still images", color=PALETTE[FOR_IMAGES], ha="center", va="center"
-    )
 
 
 def _draw_bypass(ax: Axes, start: Box, end: Box) -> None:
