@@ -46,9 +46,11 @@ ends: $(OLDEST)/done $(NEWEST)/done
 lint: $(VENV)/test.done
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-# The default checkpoint, if it can be fetched: everything also runs on sam2nb_nano, which is in the repository.
+# What can be fetched, if it can: the default checkpoint (everything also runs on sam2nb_nano, which is in the repository)
+# and onnxruntime-web, with which widgets decode in the browser.
 checkpoint: $(VENV)/lab.done
 	@$(BIN)/python -m sam2nb download sam2_hiera_tiny || echo "No checkpoint could be fetched; the notebooks use sam2nb_nano."
+	@$(BIN)/python -m sam2nb download onnxruntime-web || echo "onnxruntime-web could not be fetched; Python draws the masks of widgets."
 
 site: $(VENV)/site.done
 	$(BIN)/python -m sphinx --quiet --fail-on-warning -c docs -d build/doctrees . build/site
@@ -75,7 +77,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/lab.done: requirements.txt pyproject.toml | $(VENV)/bin/python
-	$(PIP) --editable ".[lab,train]"
+	$(PIP) --editable ".[lab,train,onnx]"
 	touch $@
 
 $(VENV)/site.done: $(VENV)/lab.done pyproject.toml

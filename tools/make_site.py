@@ -24,7 +24,7 @@ def main() -> int:
     from sam2nb.widgets.playground import write_playground
 
     try:
-        runtime = ort_web(ROOT / "build" / "npm")
+        runtime = ort_web()
     except PackageError as error:
         print(f"onnxruntime-web cannot be had: {error}")
         return 1

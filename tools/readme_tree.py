@@ -54,7 +54,7 @@ FOLDERS = {
 }
 STATIC = {
     "notebook/questions": "Three questions on each notebook, as JSON in the form of jupyterquiz",
-    "widgets/static": "The browser side: the widgets, the playground, decoding with onnxruntime-web",
+    "widgets/static": "The browser side: the widgets, the playground, live pages, decoding with onnxruntime-web",
 }
 
 

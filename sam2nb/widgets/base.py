@@ -41,6 +41,10 @@ class ShownWidget(anywidget.AnyWidget):
         """A JPEG file, shown where widgets cannot run."""
         raise NotImplementedError
 
+    def page_data(self) -> dict[str, Any]:
+        """More entries for the output of a cell, by MIME type."""
+        return {}
+
     def summary(self) -> str:
         """One line about the widget, for viewers without pictures."""
         raise NotImplementedError
@@ -64,4 +68,5 @@ class ShownWidget(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
-        return with_static_picture(bundle, self.static_picture(), f"{type(self).__name__}: {self.summary()}")
+        text = f"{type(self).__name__}: {self.summary()}"
+        return with_static_picture(bundle, self.static_picture(), text, self.page_data())

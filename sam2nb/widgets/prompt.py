@@ -33,16 +33,19 @@ from sam2nb.widgets.answers import (  # noqa: F401  (part of them: their home be
 )
 from sam2nb.widgets.base import Answer, ShownWidget
 from sam2nb.widgets.box import BoxPrompt  # noqa: F401  (its home before)
+from sam2nb.widgets.browser_model import BrowserModel
 from sam2nb.widgets.bundle import joined
 from sam2nb.widgets.layers import SENT_QUALITY, coco_of_masks, cut_out_png, layer_png, part_jpeg
+from sam2nb.widgets.live_page import live_data
 from sam2nb.widgets.objects import ObjectPrompts, clicks, default_name, from_state
 from sam2nb.widgets.script import script_of
 from sam2nb.widgets.still import first_line, picture_of_objects
 
 logger = logging.getLogger(__name__)
 
-MODULES = ("dom", "layout", "store", "view", "layers", "kernel", "paint", "pointer", "keys", "panel", "prompt_view")
-MODULES += ("prompt_widget",)
+VIEW = ("dom", "layout", "store", "view", "layers", "kernel", "decode", "masks", "remote", "pictures", "local")
+VIEW += ("paint", "pointer", "keys", "panel", "detail", "prompt_view")  # of a video, too
+MODULES = (*VIEW, "prompt_widget")
 COLORS = {"include": plotting.INCLUDE_COLOR, "exclude": plotting.EXCLUDE_COLOR, "box": plotting.BOX_COLOR}
 FIRST = 1  # id of the first object
 EMPTY = "Point at an object, and click."
@@ -92,6 +95,7 @@ class PromptWidget(ShownWidget):
         answers = answers_of(segment, self.image)
         self._is_function = not isinstance(answers, PredictorAnswers)
         self._answered = AnsweredObjects(answers, self.image.shape[:2])
+        self._browser_model = BrowserModel(None if self._is_function else answers.predictor)
         self._sent: dict[str, Candidates] = {}  # the masks that the layers show
         self._keys = itertools.count()  # one for each answer: what the browser decoded before is not decoded again
         shown_hw = self._answered.shown_hw
@@ -176,6 +180,10 @@ class PromptWidget(ShownWidget):
         """One line about the widget, for viewers without pictures."""
         return self.status
 
+    def page_data(self) -> dict[str, Any]:
+        """The picture and the prompts, for a page in which they stay live."""
+        return live_data(self.picture, self.size, self.prompts, self.alt)
+
     def static_picture(self) -> bytes:
         """The image with all prompts and masks as a JPEG file, shown where widgets cannot run."""
         objects = [prompts for prompts in self.objects if self._answered.is_answered(prompts)]
@@ -244,7 +252,8 @@ class PromptWidget(ShownWidget):
     @property
     def answers(self) -> dict[str, Callable[[dict[str, Any]], Answer]]:
         """The function that answers a request of each kind."""
-        return {"preview": self._preview, "detail": self._detail, "export": self._export}
+        own = {"preview": self._preview, "detail": self._detail, "export": self._export}
+        return {**own, "decoder": self._browser_model.reply}
 
     def _preview(self, content: dict[str, Any]) -> Answer:
         click = from_state({"id": FIRST, "points": [[content["x"], content["y"], 1]]})

@@ -13,12 +13,16 @@ from sam2nb import plotting
 from sam2nb.widgets.objects import ObjectPrompts
 
 
-def with_static_picture(bundle: Any, jpeg: bytes, text: str) -> Any:
-    """Add a static picture and a line of text, also the picture's alternative text, to the MIME bundle of a widget."""
+def with_static_picture(bundle: Any, jpeg: bytes, text: str, more: dict[str, Any] | None = None) -> Any:
+    """Add a static picture and a line of text, also the picture's alternative text, to the MIME bundle of a widget.
+
+    more: further entries by MIME type.
+    """
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
     data = dict(data or {})
     data["image/jpeg"] = base64.b64encode(jpeg).decode()
     data["text/plain"] = text
+    data.update(more or {})
     data.pop("text/html", None)
     return data, {**(metadata or {}), "image/jpeg": {"alt": text}}
 

@@ -29,7 +29,7 @@ from sam2nb.widgets.answers import note_about
 from sam2nb.widgets.base import Answer, ShownWidget
 from sam2nb.widgets.bundle import joined
 from sam2nb.widgets.objects import clicks, default_name
-from sam2nb.widgets.prompt import COLORS, EMPTY, FIRST
+from sam2nb.widgets.prompt import COLORS, EMPTY, FIRST, VIEW
 from sam2nb.widgets.still import first_line
 from sam2nb.widgets.video_annotation import VideoAnnotation
 from sam2nb.widgets.video_files import check_format, tracks_file, write_tracks
@@ -50,8 +50,17 @@ from sam2nb.widgets.video_steps import script_of_steps
 
 logger = logging.getLogger(__name__)
 
-MODULES = ("dom", "layout", "store", "view", "layers", "kernel", "paint", "pointer", "keys", "panel", "prompt_view")
-MODULES += ("runs", "video_store", "video_frames", "player", "timeline", "video_panel", "video_keys", "video_view")
+MODULES = (
+    *VIEW,
+    "runs",
+    "video_store",
+    "video_frames",
+    "player",
+    "timeline",
+    "video_panel",
+    "video_keys",
+    "video_view",
+)
 MODULES += ("video_widget",)
 
 

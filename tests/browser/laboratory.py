@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -154,6 +155,18 @@ class Notebook:
         printed = self.script(f"return {output}")
         assert marker in printed, printed
         return printed.split(marker)[0].strip()
+
+
+@contextmanager
+def frozen_kernel(notebook: Notebook) -> Iterator[None]:
+    """Stop the kernel's process for the length of a block. A cell that merely runs would not be enough: newer kernels
+    answer widgets beside it."""
+    process = int(notebook.run_new_cell("import os\nprint(os.getpid())"))
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 def axe_faults(browser, selector: str) -> list[str]:

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.browser.laboratory import axe_faults
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHOTS = ROOT / "build" / "browser"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -36,7 +38,7 @@ def site(tmp_path_factory):
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("no chromium with chromedriver on this machine (Debian: chromium, chromium-driver)")
     try:
-        runtime = ort_web(ROOT / "build" / "npm")
+        runtime = ort_web()
     except PackageError as error:
         pytest.skip(f"onnxruntime-web cannot be had: {error}")
     folder = tmp_path_factory.mktemp("site")
@@ -72,7 +74,7 @@ def browser(site):
 def page(browser, site):
     """The page with its first photograph encoded."""
     browser.get(site.as_uri())
-    wait_for(browser, "window.times?.encoded")
+    wait_for(browser, "window.pointing?.times.encoded")
     return browser
 
 
@@ -122,17 +124,19 @@ def cut_out(browser) -> np.ndarray:
 @pytest.mark.browser
 def test_a_mask_appears_under_the_pointer_before_any_click(page):
     pointer(page, *HEAD).perform()
-    wait_for(page, "window.times.firstMask")
+    wait_for(page, "window.pointing.times.firstMask")
     assert status(page).startswith("Here? Click to take it") and candidates(page) == []
     for step in range(30):
-        known = page.execute_script("return window.times.hovers.length")
+        known = page.execute_script("return window.pointing.times.hovers.length")
         pointer(page, 120 + 5 * step, 60 + 4 * step).perform()
-        wait_for(page, f"window.times.hovers.length > {known}")
-    times = page.execute_script("return window.times")
+        wait_for(page, f"window.pointing.times.hovers.length > {known}")
+    times = page.execute_script("return window.pointing.times")
+    print(f"\nplayground, nano: hover {statistics.median(times['hovers']):.0f} ms (aim 60),", end=" ")
     print(
-        f"\nhover: median {statistics.median(times['hovers']):.0f} ms; page to first mask: {times['firstMask']:.0f} ms;"
+        f"page to first mask {times['firstMask']:.0f} ms (aim 4000), of which model open {times['opened']:.0f} ms",
+        end="",
     )
-    print(f"model open after {times['opened']:.0f} ms; load of the machine {os.getloadavg()[0]:.1f}")
+    print(f" and photograph encoded {times['encoded']:.0f} ms; load of the machine {os.getloadavg()[0]:.1f}")
     assert statistics.median(times["hovers"]) < 2000 and times["firstMask"] < 60_000  # even on a busy machine
 
 
@@ -145,7 +149,7 @@ def test_the_masks_are_those_of_the_package_and_the_cut_out_holds_the_pixels_ins
     predictor = SAM2ImagePredictor(load_model("sam2nb_nano", device="cpu"))
     rgb = np.asarray(Image.open(ROOT / "data/photos/cat.jpg").convert("RGB"))
     predictor.set_image(rgb)
-    x, y, _ = page.execute_script("return window.state.history[0].point")  # screen pixels are whole, these are not
+    x, y, _ = page.execute_script("return window.pointing.history[0].point")  # screen pixels are whole, these are not
     masks, scores, _ = predictor.predict([[x, y]], [1], closer=False)
     assert [button.text for button in candidates(page)] == [f"{score:.2f}" for score in scores]
     mask = masks[scores.argmax()]
@@ -199,11 +203,33 @@ def test_everything_can_be_done_with_the_keyboard(page):
 def test_photographs_of_any_size_can_be_opened(page, tmp_path, size):
     file = tmp_path / "odd.png"
     Image.new("RGB", size, (200, 90, 40)).save(file)
-    page.execute_script("window.times.encoded = 0")
+    page.execute_script("window.pointing.times.encoded = 0")
     page.find_element("id", "file").send_keys(str(file))
-    wait_for(page, "window.times.encoded")
+    wait_for(page, "window.pointing.times.encoded")
     page.find_element("id", "canvas").click()
     wait_for(page, "document.querySelectorAll('#candidates button').length === 3")
+
+
+@pytest.mark.browser
+def test_a_photograph_is_dropped_on_the_page(page):
+    drag = (
+        "const done = arguments[1]; const canvas = new OffscreenCanvas(90, 60); canvas.getContext('2d').fillRect(9, 9,"
+        "50, 30); canvas.convertToBlob().then((blob) => { window.dragged = new DataTransfer();"
+        "dragged.items.add(new File([blob], 'dropped.png', {type: arguments[0]}));"
+        "dispatchEvent(new DragEvent('dragover', {dataTransfer: dragged, cancelable: true})); done(); })"
+    )
+    drop = "dispatchEvent(new DragEvent('drop', {dataTransfer: dragged, cancelable: true}))"
+    page.execute_async_script(drag, "text/plain")
+    assert page.find_element("id", "drop").is_displayed()
+    page.execute_script(drop)
+    assert status(page).startswith("That is no photograph") and not page.find_element("id", "drop").is_displayed()
+    page.execute_async_script(drag, "image/png")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.save_screenshot(str(SHOTS / "playground_drop.png"))
+    page.execute_script("window.pointing.times.encoded = 0")
+    page.execute_script(drop)
+    wait_for(page, "window.pointing.times.encoded")
+    assert page.execute_script("return [pointing.photo.width, pointing.name]") == [90, "dropped"]
 
 
 @pytest.mark.browser
@@ -211,7 +237,7 @@ def test_a_file_that_is_no_photograph_is_refused_in_one_line_and_the_photograph_
     file = tmp_path / "notes.png"
     file.write_text("no photograph")
     page.find_element("id", "file").send_keys(str(file))
-    wait_for(page, "document.getElementById('status').classList.contains('problem')")
+    wait_for(page, "document.getElementById('status').classList.contains('sam2nb-problem')")
     assert status(page).startswith("notes.png cannot be opened")
     click(page, *HEAD)
 
@@ -225,7 +251,7 @@ def test_without_webassembly_one_clear_line_says_so(site, tmp_path):
     driver = open_browser()
     try:
         driver.get(page.as_uri())
-        wait_for(driver, "document.getElementById('status').classList.contains('problem')")
+        wait_for(driver, "document.getElementById('status').classList.contains('sam2nb-problem')")
         assert status(driver).startswith("This browser has no WebAssembly")
     finally:
         driver.quit()
@@ -239,11 +265,13 @@ def test_the_page_fits_windows_of_every_size(site, name, dark):
     driver = open_browser(width, height, scale, dark)
     try:
         driver.get(site.as_uri())
-        wait_for(driver, "window.times?.encoded")
+        wait_for(driver, "window.pointing?.times.encoded")
         click(driver, *HEAD)
         SHOTS.mkdir(parents=True, exist_ok=True)
         driver.save_screenshot(str(SHOTS / f"playground_{name}_{'dark' if dark else 'light'}.png"))
         assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        assert driver.execute_script("return document.documentElement.scrollHeight <= innerHeight"), "the page scrolls"
+        assert not (faults := axe_faults(driver, "body")), faults
         assert driver.execute_script(
             "return document.getElementById('save').getBoundingClientRect().bottom <= innerHeight"
         )

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tests.browser.laboratory import BUILD, Notebook, axe_faults, chromium, jupyterlab, show_at, write_notebook
+from tests.browser.laboratory import Notebook, axe_faults, chromium, frozen_kernel, jupyterlab, show_at, write_notebook
+from tests.browser.person import CANVAS, ROOT, Person
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -24,9 +25,6 @@ predictor = SAM2ImagePredictor(load_model("sam2nb_nano", device="cpu"))
 widget = PromptWidget(image, predictor, alt="an astronaut in an orange suit")
 widget
 """
-SIDE = 512  # pixels of the photograph
-ROOT = ".sam2nb-prompt"
-CANVAS = ".sam2nb-stage > canvas"
 SIZES = {"wide": (1280, 900), "narrow": (600, 900)}  # narrow as the cells of Colab beside an open panel
 
 
@@ -44,83 +42,9 @@ def notebook(tmp_path_factory):
 @pytest.fixture
 def user(notebook):
     """A person in front of a widget without prompts."""
-    person = User(notebook)
+    person = Person(notebook)
     person.start_again()
     return person
-
-
-class User:
-    """Mouse and keyboard on the widget; places are pixels of the photograph."""
-
-    def __init__(self, notebook) -> None:
-        self.notebook, self.browser = notebook, notebook.browser
-
-    def start_again(self) -> None:
-        self.notebook.run_new_cell("widget.objects = []")
-        self.show()
-        self.press("\ue00c", "0")  # Escape, and the whole image
-        self.settle()
-
-    def show(self) -> None:
-        self.notebook.script(f"document.querySelector('{CANVAS}').scrollIntoView({{block: 'center'}})")
-
-    @property
-    def canvas(self):
-        return self.browser.find_element("css selector", CANVAS)
-
-    def pointer(self):
-        from selenium.webdriver.common.action_chains import ActionChains
-
-        return ActionChains(self.browser, duration=20)
-
-    def moved(self, x: float, y: float, chain=None):
-        if chain is None:
-            self.show()
-        scale = self.canvas.size["width"] / SIDE
-        offset = round((x - SIDE / 2) * scale), round((y - SIDE / 2) * scale)
-        return (chain or self.pointer()).move_to_element_with_offset(self.canvas, *offset)
-
-    def hover(self, x: float, y: float) -> None:
-        self.moved(x, y).perform()
-
-    def click(self, x: float, y: float) -> None:
-        self.answered(self.moved(x, y).click().perform)
-
-    def press(self, *keys: str) -> None:
-        self.canvas.send_keys(*keys)
-
-    def answered(self, act) -> None:
-        """Do something and wait until Python has answered it."""
-        before = self.data("revision")
-        act()
-        self.notebook.wait(f"document.querySelector('{ROOT}').dataset.revision !== '{before}'")
-        self.settle()
-
-    def settle(self) -> None:
-        self.notebook.wait(f"!document.querySelector('{ROOT} .sam2nb-status').textContent.includes('\\u2026')")
-
-    def data(self, name: str) -> str | None:
-        return self.notebook.script(f"return document.querySelector('{ROOT}').dataset.{name}")
-
-    def pixel(self, x: float, y: float) -> list[int]:
-        """The colour on the canvas at a pixel of the photograph, when the whole of it is shown."""
-        return self.notebook.script(
-            f"const c = document.querySelector('{CANVAS}'); const k = c.width / {SIDE};"
-            "return Array.from(c.getContext('2d').getImageData(arguments[0] * k, arguments[1] * k, 1, 1).data)",
-            x,
-            y,
-        )
-
-    def button(self, action: str):
-        return self.browser.find_element("css selector", f"{ROOT} [data-action={action}]")
-
-    def python(self, source: str) -> str:
-        return self.notebook.run_new_cell(source)
-
-    def picture(self, name: str) -> None:
-        self.notebook.script(f"document.querySelector('{ROOT}').scrollIntoView()")
-        BUILD.mkdir(parents=True, exist_ok=True)
-        self.browser.save_screenshot(str(BUILD / f"{name}.png"))
 
 
 def blueness(pixel: list[int]) -> int:
@@ -237,14 +161,11 @@ def test_a_model_that_fails_is_one_line_and_prompts_stay(user):
 
 def test_clicks_while_the_kernel_is_busy_are_merged_and_none_is_lost(user):
     revision = int(user.data("revision"))
-    user.notebook.script(
-        "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-        ".requestExecute({code: 'import time; time.sleep(7)'})"
-    )
-    for x in (180, 200, 220, 240):
-        user.moved(x, 330).click().perform()
-    user.notebook.wait(f"document.querySelector('{ROOT} .sam2nb-problem')")
-    assert "busy" in user.browser.find_element("css selector", f"{ROOT} .sam2nb-status").text
+    with frozen_kernel(user.notebook):
+        for x in (180, 200, 220, 240):
+            user.moved(x, 330).click().perform()
+        user.notebook.wait(f"document.querySelector('{ROOT} .sam2nb-problem')")
+        assert "busy" in user.browser.find_element("css selector", f"{ROOT} .sam2nb-status").text
     user.notebook.wait(f"Number(document.querySelector('{ROOT}').dataset.revision) > {revision}")
     assert user.python("print(len(widget.points))") == "4"
     user.notebook.wait(f"!document.querySelector('{ROOT} .sam2nb-problem')")

@@ -88,6 +88,20 @@ def test_download_prints_where_the_file_is(run, folder, monkeypatch):
     assert code == 2 and "could not be downloaded" in complaint and "no network" in complaint
 
 
+def test_download_gets_the_runtime_for_browsers_too(run, folder, monkeypatch):
+    from sam2nb.widgets import ort_web
+
+    monkeypatch.setattr(ort_web, "fetch_ort_web", lambda: folder / "browser" / ort_web.PACKAGE)
+    assert run("download", "onnxruntime-web")[1].strip().endswith(ort_web.PACKAGE)
+
+    def missing():
+        raise ort_web.PackageError("the npm command is missing")
+
+    monkeypatch.setattr(ort_web, "fetch_ort_web", missing)
+    code, out, complaint = run("download", "onnxruntime-web", "sam2nb_nano")
+    assert code == 2 and "the npm command is missing" in complaint and "sam2nb_nano" in out
+
+
 def test_export_changes_format_precision_and_names(run, folder, tmp_path):
     original = read_state_file(folder / "sam2nb_nano.safetensors")
     target = tmp_path / "nano.pt"

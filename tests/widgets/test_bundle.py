@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from sam2nb.plotting import PALETTE
-from sam2nb.widgets import explorer, file, prompt, video_prompt
+from sam2nb.widgets import browser_model, explorer, file, live_page, playground, prompt, video_prompt
 from sam2nb.widgets.bundle import STATIC, joined
 
 LINES, COLUMNS = 300, 120
@@ -20,6 +20,7 @@ WIDGETS = {
     "file": file.MODULES,
     "video": video_prompt.MODULES,
 }
+PAGES = {"playground": playground.MODULES, "live": live_page.MODULES, "worker": browser_model.WORKER_MODULES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -29,18 +30,19 @@ def test_a_static_file_is_short_and_opens_with_a_comment(path):
     assert lines[0].startswith(("// ", "/* "))
 
 
-@pytest.mark.parametrize("names", WIDGETS.values(), ids=WIDGETS)
-def test_joined_modules_are_one_module_without_imports(names, tmp_path):
-    text = joined(*names)
+@pytest.mark.parametrize("name", [*WIDGETS, *PAGES])
+def test_joined_modules_are_one_module_without_imports(name, tmp_path):
+    text = joined(*(WIDGETS | PAGES)[name])
     assert not re.search(r"^import ", text, re.MULTILINE)
-    assert re.findall(r"^export .*", text, re.MULTILINE) == ["export default { render };"]
+    exports = ["export default { render };"] if name in WIDGETS else []
+    assert re.findall(r"^export .*", text, re.MULTILINE) == exports
     if shutil.which("node"):
         (tmp_path / "widget.mjs").write_text(text, encoding="utf-8")
         done = subprocess.run(["node", "--check", tmp_path / "widget.mjs"], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("names", WIDGETS.values(), ids=WIDGETS)
+@pytest.mark.parametrize("names", (WIDGETS | PAGES).values(), ids=WIDGETS | PAGES)
 def test_a_module_imports_only_what_an_earlier_one_exports(names):
     exported = set()
     for name in names:

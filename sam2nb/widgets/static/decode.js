@@ -4,19 +4,20 @@
 const LABELS_OF_CORNERS = [2, 3];
 
 /**
- * @typedef {{image_size: number, mask_size: number, grid: number, image_mean: number[], image_std: number[]}} Facts
- *   of model.json
+ * @typedef {{image_size: number, mask_size: number, grid: number, image_mean: number[], image_std: number[],
+ *   mask_logit_clamp: number, mask_threshold?: number}} Facts of model.json; the threshold is 0 where it is left out
  * @typedef {{conditioned: Float32Array, stride4: Float32Array, stride8: Float32Array, width: number, height: number}}
  *   Features of an image, whose size in pixels they hold; (256, h, w), (32, 4h, 4w) and (64, 2h, 2w) values
- * @typedef {{points: number[][], box?: number[] | null}} Prompt points as [x, y, label]; label 1 to include, 0 to
- *   exclude, the box as [x1, y1, x2, y2]; in pixels of the image
+ * @typedef {{points: number[][], box?: number[] | null, choice?: number | null}} Prompt points as [x, y, label]; label
+ *   1 to include, 0 to exclude, the box as [x1, y1, x2, y2]; in pixels of the image; `choice`: which of the three masks
+ *   of the first point was meant, where there are more prompts
  * @typedef {{logits: Float32Array, size: number, scores: number[], order: number[], best: number}} Decoded masks of
  *   size x size logits, one after the other, with their predicted IoU; `order` holds the numbers of those that answer
  *   the prompt, `best` is the first choice among them
  * @typedef {{data: Uint8ClampedArray, width: number, height: number}} Pixels RGBA, opaque, as in ImageData
- * @typedef {{facts: Facts, decoder: ArrayBuffer, encoder?: ArrayBuffer, optimised?: boolean}} ModelFiles
- * @typedef {{code: string, wasm: ArrayBuffer}} RuntimeFiles the text of ort.wasm.bundle.min.mjs, and the bytes of
- *   ort-wasm-simd-threaded.wasm
+ * @typedef {{facts: Facts, decoder: BufferSource, encoder?: BufferSource, optimised?: boolean, gpu?: boolean}}
+ *   ModelFiles
+ * @typedef {{code: string, wasm: BufferSource}} RuntimeFiles the text of onnxruntime-web's module, and its WebAssembly
  */
 
 /**
@@ -57,13 +58,14 @@ export class ImageModel {
 
   /**
    * Open a model from the bytes of its files. `optimised`: they need no more optimisation, see `optimised` in
-   * sam2nb/widgets/playground.py, and open in a third of the time.
+   * sam2nb/engines/onnx_export.py, and open in a third of the time. `gpu`: compute with WebGPU what it can.
    * @param {any} runtime
    * @param {ModelFiles} files
    */
-  static async open(runtime, { facts, decoder, encoder, optimised = false }) {
-    const options = { executionProviders: ["wasm"], graphOptimizationLevel: optimised ? "disabled" : "all" };
-    const open = (bytes) => runtime.InferenceSession.create(new Uint8Array(bytes), options);
+  static async open(runtime, { facts, decoder, encoder, optimised = false, gpu = false }) {
+    const executionProviders = gpu ? ["webgpu", "wasm"] : ["wasm"];
+    const options = { executionProviders, graphOptimizationLevel: optimised ? "disabled" : "all" };
+    const open = (bytes) => runtime.InferenceSession.create(bytesOf(bytes), options);
     const decoding = await open(decoder);
     return new ImageModel(runtime, facts, decoding, encoder ? await open(encoder) : null);
   }
@@ -90,33 +92,57 @@ export class ImageModel {
    * @returns {Promise<Decoded>}
    */
   async decode(features, prompt) {
-    const { Tensor } = this.runtime;
-    const { image_size: side, mask_size: size, grid } = this.facts;
     const marks = marksOf(prompt);
-    const places = marks.flatMap(([x, y]) => [(x * side) / features.width, (y * side) / features.height]);
-    const map = (name, channels, scale) =>
-      new Tensor("float32", features[name], [1, channels, scale * grid, scale * grid]);
-    const found = await this.decoder.run(
-      {
-        conditioned: map("conditioned", features.conditioned.length / grid ** 2, 1),
-        stride4: map("stride4", features.stride4.length / (4 * grid) ** 2, 4),
-        stride8: map("stride8", features.stride8.length / (2 * grid) ** 2, 2),
-        points: new Tensor("float32", Float32Array.from(places), [1, marks.length, 2]),
-        labels: new Tensor("int64", BigInt64Array.from(marks, (mark) => BigInt(mark[2])), [1, marks.length]),
-        mask_input: new Tensor("float32", new Float32Array(size * size), [1, 1, size, size]),
-        has_mask: new Tensor("bool", Uint8Array.of(0), [1, 1]),
-      },
-      ["logits", "iou"],
-    );
+    const hasPrior = (prompt.choice ?? null) !== null && prompt.points.length > 0 && marks.length > 1;
+    const first = hasPrior ? await this.run(features, prompt.points.slice(0, 1), null) : null;
+    const size = this.facts.mask_size;
+    const prior = first && first.logits.data.slice(size ** 2 * (1 + prompt.choice), size ** 2 * (2 + prompt.choice));
+    const clamp = this.facts.mask_logit_clamp;
+    const found = await this.run(features, marks, prior && prior.map((v) => Math.min(Math.max(v, -clamp), clamp)));
+    const threshold = this.facts.mask_threshold ?? 0;
+    const logits = threshold ? found.logits.data.map((value) => value - threshold) : found.logits.data;
     const scores = [...found.iou.data];
     const order = marks.length === 1 ? [1, 2, 3] : [0, 1, 2, 3]; // mask 0 is for prompts that leave no doubt
     const best = marks.length === 1 ? order.reduce((a, b) => (scores[b] > scores[a] ? b : a)) : 0;
-    return { logits: found.logits.data, size, scores, order, best };
+    return { logits, size, scores, order, best };
+  }
+
+  /**
+   * Run the decoder. `marks` as [x, y, label], corners of a box too; `prior` logits of an earlier mask, or null.
+   * @param {Features} features
+   * @param {number[][]} marks
+   * @param {Float32Array | null} prior
+   */
+  run(features, marks, prior) {
+    const { Tensor } = this.runtime;
+    const { image_size: side, mask_size: size, grid } = this.facts;
+    const places = marks.flatMap(([x, y]) => [(x * side) / features.width, (y * side) / features.height]);
+    const map = (name, scale) => {
+      const channels = features[name].length / (scale * grid) ** 2;
+      return new Tensor("float32", features[name], [1, channels, scale * grid, scale * grid]);
+    };
+    const inputs = {
+      conditioned: map("conditioned", 1),
+      stride4: map("stride4", 4),
+      stride8: map("stride8", 2),
+      points: new Tensor("float32", Float32Array.from(places), [1, marks.length, 2]),
+      labels: new Tensor("int64", BigInt64Array.from(marks, (mark) => BigInt(mark[2])), [1, marks.length]),
+      mask_input: new Tensor("float32", prior ?? new Float32Array(size * size), [1, 1, size, size]),
+      has_mask: new Tensor("bool", Uint8Array.of(prior ? 1 : 0), [1, 1]),
+    };
+    return this.decoder.run(inputs, ["logits", "iou"]);
   }
 
   async close() {
     await Promise.all([this.decoder.release(), this.encoder?.release()]);
   }
+}
+
+/** @param {BufferSource} source @returns {Uint8Array} */
+function bytesOf(source) {
+  return ArrayBuffer.isView(source)
+    ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+    : new Uint8Array(source);
 }
 
 /** Points and box corners of a prompt as [x, y, label], the box first. @param {Prompt} prompt @returns {number[][]} */
@@ -188,18 +214,33 @@ function taps(length, side) {
 }
 
 /**
+ * Unpack bytes that gzip compressed.
+ * @param {BufferSource} bytes
+ * @returns {Promise<ArrayBuffer>}
+ */
+export function unpacked(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+}
+
+/**
  * Widen half-precision numbers, as a kernel sends them.
  * @param {Uint16Array} half
  * @returns {Float32Array}
  */
 export function widened(half) {
+  const table = new Float32Array(1 << 16);
+  for (let bits = 0; bits < table.length; bits += 1) table[bits] = valueOfHalf(bits);
   const wide = new Float32Array(half.length);
-  for (let i = 0; i < half.length; i += 1) {
-    const exponent = (half[i] >> 10) & 31;
-    const fraction = half[i] & 1023;
-    const sign = half[i] & 0x8000 ? -1 : 1;
-    if (exponent === 31) wide[i] = fraction ? NaN : sign * Infinity;
-    else wide[i] = sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
-  }
+  for (let i = 0; i < half.length; i += 1) wide[i] = table[half[i]];
   return wide;
+}
+
+/** The number that 16 bits stand for. @param {number} bits */
+function valueOfHalf(bits) {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  const sign = bits & 0x8000 ? -1 : 1;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
 }

@@ -86,7 +86,7 @@ export function decodeImage(bytes, type) {
 
 /**
  * Offer bytes as a file.
- * @param {DataView} bytes
+ * @param {DataView | Blob} bytes
  * @param {string} name
  * @param {string} type
  */

@@ -1,5 +1,7 @@
 // Files that travel inside a page, as base64 in its <script> elements, some of them compressed.
 
+import { unpacked } from "./decode.js";
+
 /**
  * The bytes of one file of the page.
  * @param {string} id of its element
@@ -7,10 +9,8 @@
  */
 export async function embeddedBytes(id) {
   const { textContent, dataset } = /** @type {HTMLElement} */ (document.getElementById(id));
-  const raw = fromBase64(textContent.trim());
-  if (dataset.packed !== "gzip") return raw.buffer;
-  const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).arrayBuffer();
+  const raw = bytesOfBase64(textContent.trim());
+  return dataset.packed === "gzip" ? unpacked(raw) : raw.buffer;
 }
 
 /** The text of one file of the page. @param {string} id */
@@ -18,8 +18,8 @@ export async function embeddedText(id) {
   return new TextDecoder().decode(await embeddedBytes(id));
 }
 
-/** @param {string} text @returns {Uint8Array} */
-function fromBase64(text) {
+/** @param {string} text in base64 @returns {Uint8Array} */
+export function bytesOfBase64(text) {
   if ("fromBase64" in Uint8Array) return Uint8Array.fromBase64(text);
   const raw = atob(text);
   const bytes = new Uint8Array(raw.length);

@@ -7,9 +7,10 @@ const PATIENCE = 4000; // milliseconds without an answer, before the status says
 const SILENT = "Python is busy, or its kernel was restarted. Your prompts stay; after a restart, run the cell again.";
 
 /**
- * Whoever answers previews. A decoder that runs in the browser has the same two members.
+ * Whoever answers previews: Python, or a decoder in the browser, which also answers prompts until Python does.
  * @typedef {Object} Decoder
  * @property {(x: number, y: number) => Promise<import("./layers.js").Answer | null>} preview
+ * @property {(entry: import("./store.js").Entry) => Promise<import("./layers.js").Answer | null>} [answer]
  * @property {() => void} close
  */
 
@@ -41,15 +42,15 @@ export class Kernel {
   /**
    * Ask Python. Resolves with its answer, however late that is.
    * @param {Record<string, any>} content
-   * @param {{patience?: number, sent?: ArrayBuffer[]}} [options] patience: milliseconds without an answer, before the
-   *     status says so; sent: bytes that go with the question
+   * @param {{patience?: number | null, sent?: ArrayBuffer[]}} [options] patience: milliseconds without an answer, before
+   *     the status says so, null for never; sent: bytes that go with the question
    * @returns {Promise<{content: any, buffers: DataView[]}>}
    */
   ask(content, { patience = PATIENCE, sent = [] } = {}) {
     this.count += 1;
     const request = `${this.name}-${this.count}`;
     return new Promise((done) => {
-      const timer = setTimeout(() => this.report(SILENT), patience);
+      const timer = patience === null ? undefined : setTimeout(() => this.report(SILENT), patience);
       this.waiting.set(request, { done, timer });
       try {
         this.model.send({ ...content, request }, undefined, sent);

@@ -11,11 +11,11 @@ const THUMB = 96; // pixels: the longer side of a thumbnail
  */
 
 /** @returns {[HTMLCanvasElement, CanvasRenderingContext2D]} */
-export function blankCanvas(width, height) {
+export function blankCanvas(width, height, options = {}) {
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(width));
   canvas.height = Math.max(1, Math.round(height));
-  return [canvas, canvas.getContext("2d")];
+  return [canvas, canvas.getContext("2d", options)];
 }
 
 /**

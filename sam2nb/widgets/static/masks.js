@@ -17,11 +17,24 @@ export function logitsOf({ logits, size }, number) {
 }
 
 /**
+ * An answer with its masks as they are shown, in the order of `order`; the same answer where no size is given.
+ * @param {import("./decode.js").Decoded} found
+ * @param {{width: number, height: number, only?: "best" | null} | null} [shown] `only`: leave the other masks out
+ * @returns {import("./decode.js").Decoded & {masks?: Opacity[]}}
+ */
+export function withMasks(found, shown = null) {
+  if (!shown) return found;
+  const order = shown.only ? [found.best] : found.order;
+  const masks = order.map((number) => maskOf(logitsOf(found, number), found.size, shown.width, shown.height));
+  return { ...found, order, masks };
+}
+
+/**
  * A mask at the size at which it is shown: logits upsampled, specks dropped and filled, edges one pixel wide.
  * @param {Float32Array} logits of one mask, size * size
  * @param {number} size
  * @param {number} width @param {number} height
- * @returns {Mask}
+ * @returns {Opacity}
  */
 export function maskOf(logits, size, width, height) {
   const full = upsampled(logits, size, width, height);
@@ -144,27 +157,21 @@ function floodFrom(start, inside, seen, stack, width, height) {
 }
 
 /**
- * A mask as a picture in one colour whose opacity is the mask.
- * @param {Mask} mask
- * @param {[number, number, number]} color red, green, blue
- * @param {number} [opacity] 0..1
+ * A mask as a white picture whose opacity is the mask.
+ * @param {Opacity} mask
  * @returns {ImageData}
  */
-export function overlayOf({ alpha, width, height }, [red, green, blue], opacity = 1) {
+export function whiteOf({ alpha, width, height }) {
   const picture = new ImageData(width, height);
-  for (let at = 0, to = 0; at < alpha.length; at += 1, to += 4) {
-    picture.data[to] = red;
-    picture.data[to + 1] = green;
-    picture.data[to + 2] = blue;
-    picture.data[to + 3] = alpha[at] * opacity;
-  }
+  picture.data.fill(255);
+  for (let at = 0; at < alpha.length; at += 1) picture.data[4 * at + 3] = alpha[at];
   return picture;
 }
 
 /**
  * The pixels inside a mask, transparent outside, cropped to the mask. Throws an Error for an empty mask.
  * @param {ImageData} image of the mask's size
- * @param {Mask} mask
+ * @param {Opacity} mask
  * @returns {{picture: ImageData, left: number, top: number}}
  */
 export function cutOutOf(image, { alpha, width, height }) {

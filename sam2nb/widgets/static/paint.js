@@ -87,7 +87,8 @@ function drawStroke(context, scene, entry) {
   context.globalAlpha = 1;
 }
 
-function drawBox(context, view, [x1, y1, x2, y2], color) {
+/** @param {CanvasRenderingContext2D} context @param {{toScreen: (x: number, y: number) => number[]}} view */
+export function drawBox(context, view, [x1, y1, x2, y2], color) {
   const [left, top] = view.toScreen(x1, y1);
   const [right, bottom] = view.toScreen(x2, y2);
   for (const [style, line] of [["rgba(0,0,0,0.6)", 4.5], [color, 2]]) {
@@ -97,7 +98,8 @@ function drawBox(context, view, [x1, y1, x2, y2], color) {
   }
 }
 
-function drawClick(context, [x, y], label, colors) {
+/** A click at a place of the canvas: label 1 to include, 0 to exclude. */
+export function drawClick(context, [x, y], label, colors) {
   context.beginPath();
   context.arc(x, y, MARK, 0, 2 * Math.PI);
   context.fillStyle = label === 1 ? colors.include : colors.exclude;
@@ -125,7 +127,8 @@ function drawBrush(context, view, { at, radius }) {
   }
 }
 
-function drawCursor(context, [x, y]) {
+/** The cross of the keyboard at a place of the canvas. */
+export function drawCursor(context, [x, y]) {
   for (const [style, line] of [["black", 4], ["white", 1.5]]) {
     context.strokeStyle = style;
     context.lineWidth = line;

@@ -1,23 +1,28 @@
-// Canvases of the playground: the pixels of a photograph, a mask in its colour, a candidate as a thumbnail.
+// Canvases between photographs, masks and the model: pixels to encode, masks to draw.
 
-import { logitsOf, maskOf, overlayOf } from "./masks.js";
+import { blankCanvas } from "./layers.js";
+import { whiteOf } from "./masks.js";
 
-const LONGEST_SHOWN = 480; // pixels: the longer side of a mask on the screen
-const THUMB = 56; // pixels: the longer side of a candidate
-const COLOR = /** @type {[number, number, number]} */ ([0, 158, 255]);
-const OUTLINE = 1.25; // pixels of the mask
+export const LONGEST_KEPT = 4096; // pixels: a larger photograph is scaled down
 
-/** Options that scale a photograph while it is opened. */
-export function sized({ width, height }, scale) {
-  const [resizeWidth, resizeHeight] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
-  return { resizeWidth, resizeHeight, resizeQuality: /** @type {const} */ ("high") };
+/** The size of an image whose longer side is at most `longest`. @returns {{width: number, height: number}} */
+export function fitted({ width, height }, longest) {
+  const scale = Math.min(1, longest / Math.max(width, height));
+  return { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
+}
+
+/** Open a photograph; a very large one is scaled down. @param {Blob} blob @returns {Promise<ImageBitmap>} */
+export async function openPhoto(blob) {
+  const photo = await createImageBitmap(blob);
+  const { width, height } = fitted(photo, LONGEST_KEPT);
+  if (width === photo.width && height === photo.height) return photo;
+  return createImageBitmap(photo, { resizeWidth: width, resizeHeight: height, resizeQuality: "high" });
 }
 
 /** The pixels of an image on white, not larger than `longest`. @returns {ImageData} */
 export function pixelsOf(image, longest) {
-  const scale = Math.min(1, longest / Math.max(image.width, image.height));
-  const [, context] = blank(image.width * scale, image.height * scale);
-  const { width, height } = context.canvas;
+  const { width, height } = fitted(image, longest);
+  const [, context] = blankCanvas(width, height, { willReadFrequently: true });
   context.fillStyle = "white";
   context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
@@ -25,40 +30,18 @@ export function pixelsOf(image, longest) {
   return context.getImageData(0, 0, width, height);
 }
 
-/** @returns {[HTMLCanvasElement, CanvasRenderingContext2D]} */
-export function blank(width, height) {
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(width));
-  canvas.height = Math.max(1, Math.round(height));
-  return [canvas, /** @type {any} */ (canvas.getContext("2d", { willReadFrequently: true }))];
+/**
+ * What the decoder of the browser found, as it is drawn.
+ * @param {import("./decode.js").Decoded & {masks: import("./masks.js").Opacity[]}} found
+ * @returns {import("./layers.js").Answer}
+ */
+export function answerOf({ masks, scores, order, best }) {
+  return { masks: masks.map(canvasOf), scores: order.map((number) => scores[number]), best: order.indexOf(best) };
 }
 
-/** A mask as it is drawn: its fill and its outline, a little larger. */
-export function layerOf(photo, found, number, opacity) {
-  const scale = Math.min(1, LONGEST_SHOWN / Math.max(photo.width, photo.height));
-  const [fill, context] = blank(photo.width * scale, photo.height * scale);
-  const mask = maskOf(logitsOf(found, number), found.size, fill.width, fill.height);
-  context.putImageData(overlayOf(mask, COLOR), 0, 0);
-  const [outline, edge] = blank(fill.width, fill.height);
-  for (const [x, y] of [[-1, 0], [1, 0], [0, -1], [0, 1]]) edge.drawImage(fill, x * OUTLINE, y * OUTLINE);
-  edge.globalCompositeOperation = "source-in";
-  edge.fillStyle = "white";
-  edge.fillRect(0, 0, outline.width, outline.height);
-  edge.globalCompositeOperation = "destination-out";
-  edge.drawImage(fill, 0, 0);
-  return { fill, outline, opacity, area: mask.area };
-}
-
-/** A small picture of a photograph inside one of the masks. @returns {HTMLCanvasElement} */
-export function thumbnailOf(photo, found, number) {
-  const scale = THUMB / Math.max(photo.width, photo.height);
-  const [canvas, context] = blank(photo.width * scale, photo.height * scale);
-  const mask = maskOf(logitsOf(found, number), found.size, canvas.width, canvas.height);
-  context.putImageData(overlayOf(mask, [255, 255, 255]), 0, 0);
-  context.globalCompositeOperation = "source-in";
-  context.drawImage(photo, 0, 0, canvas.width, canvas.height);
-  context.globalCompositeOperation = "destination-over";
-  context.fillStyle = "#000";
-  context.fillRect(0, 0, canvas.width, canvas.height);
+/** A mask as a white canvas whose opacity is the mask. @param {import("./masks.js").Opacity} mask */
+function canvasOf(mask) {
+  const [canvas, context] = blankCanvas(mask.width, mask.height);
+  context.putImageData(whiteOf(mask), 0, 0);
   return canvas;
 }

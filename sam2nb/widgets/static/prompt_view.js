@@ -2,11 +2,13 @@
 // coordinates are pixels of the original image, whatever its size on the screen.
 
 import { clamp, decodeImage, download, element } from "./dom.js";
+import { Detail } from "./detail.js";
 import { fitCanvas, onResize } from "./layout.js";
 import { Store, rounded } from "./store.js";
 import { View } from "./view.js";
 import { Layers, chosenMask, outlined, tinted } from "./layers.js";
 import { Kernel, Watch } from "./kernel.js";
+import { answerHere, decodeHere, fallBack } from "./local.js";
 import { colorOf, drawScene } from "./paint.js";
 import { listenToPointer } from "./pointer.js";
 import { listenToKeys } from "./keys.js";
@@ -14,7 +16,6 @@ import { makeHelp, makeSide, makeToolbar } from "./panel.js";
 
 const HINT = "Point and click; keys are listed below.";
 const PREVIEW_MOVE = 2; // screen pixels that the mouse moves before another preview
-const DETAIL_AFTER = 250; // milliseconds after the last zoom
 
 /** A view of a model; several views may show the same one. */
 export class PromptView {
@@ -28,11 +29,12 @@ export class PromptView {
     const shown = model.get("shown");
     this.layers = new Layers({ width: shown[0], height: shown[1] }, shown[0] / width);
     Object.assign(this, { tool: "include", brush: 12, opacity: 0.5, outline: true, showsCode: false });
-    this.picture = this.detail = this.preview = this.drag = this.painting = this.cursor = this.mouse = null;
+    this.picture = this.preview = this.drag = this.painting = this.cursor = this.mouse = null;
     this.problem = this.message = "";
     this.clickedAt = null; // for the measured round trip, in data-answered-ms
     this.kernel = new Kernel(model, (text) => this.report(text));
-    this.decoder = this.kernel;
+    this.decoder = this.kernel; // until the browser can do it
+    this.detail = new Detail(this);
     this.watch = new Watch((text) => this.report(text));
     this.build(el);
     this.store.onChange(() => this.promptsChanged());
@@ -48,13 +50,15 @@ export class PromptView {
     const script = { class: "sam2nb-code", readonly: "", rows: "10", "aria-label": "script" };
     this.code = /** @type {HTMLTextAreaElement} */ (element("textarea", script));
     this.code.hidden = true;
+    this.hint = element("div", { class: "sam2nb-hint" });
+    this.hint.hidden = true;
     const note = element("div", { class: "sam2nb-note" }, this.model.get("note"));
     note.hidden = !this.model.get("note");
     this.toolbar = makeToolbar(this);
     this.side = makeSide(this);
     const stage = element("div", { class: "sam2nb-stage" });
     stage.append(this.canvas, this.side.node);
-    this.root.append(this.toolbar.node, note, stage, this.status, this.code, makeHelp());
+    this.root.append(this.toolbar.node, note, stage, this.status, this.hint, this.code, makeHelp());
     el.append(this.root);
     listenToPointer(this.canvas, this);
     listenToKeys(this.canvas, this);
@@ -84,6 +88,7 @@ export class PromptView {
     drawScene(this.canvas.getContext("2d"), {
       ...this,
       preview,
+      detail: this.detail.shown,
       cursor: this.canvas.matches(":focus") ? this.cursor : null,
       brush: paints && this.mouse ? { at: this.mouse, radius: this.brushRadius() } : null,
     });
@@ -117,7 +122,7 @@ export class PromptView {
     if (near) return;
     this.asked = [x, y];
     const began = performance.now();
-    const answer = await this.decoder.preview(x, y);
+    const answer = await this.decoder.preview(x, y).catch((error) => fallBack(this, error));
     if (!answer || !this.mouse || !this.store.isEmpty) return;
     const choice = this.preview ? this.preview.choice : null;
     this.preview = { answer, choice };
@@ -249,23 +254,13 @@ export class PromptView {
     this.message = "\u2026";
     this.watch.start();
     this.draw();
+    answerHere(this);
   }
 
   /** After a zoom: fetch the pixels of what is shown, where the picture at hand is too coarse. */
   viewChanged() {
     this.draw();
-    clearTimeout(this.detailTimer);
-    this.detailTimer = setTimeout(() => this.fetchDetail(), DETAIL_AFTER);
-  }
-
-  async fetchDetail() {
-    const { width } = this.view.image;
-    if (!this.picture || this.picture.width >= width || this.view.zoom <= 1.2) return;
-    const region = this.view.region.map((value, index) => (index < 2 ? Math.floor(value) : Math.ceil(value)));
-    const { content, buffers } = await this.kernel.ask({ kind: "detail", region });
-    if (content.problem) return;
-    this.detail = { region: content.region, picture: await decodeImage(buffers[0], "image/jpeg") };
-    this.draw();
+    this.detail.follow();
   }
 
   async answered() {
@@ -284,13 +279,16 @@ export class PromptView {
     this.picture = await decodeImage(this.model.get("picture"), "image/jpeg");
     await this.answered();
     this.layout();
+    await decodeHere(this);
   }
 
   close() {
+    this.isClosed = true;
+    if (this.decoder !== this.kernel) this.decoder.close();
     this.kernel.close();
     this.watch.stop();
     this.stopResizing();
-    clearTimeout(this.detailTimer);
+    this.detail.close();
     cancelAnimationFrame(this.frame);
   }
 }

@@ -1,6 +1,7 @@
 // The model beside the page: in a worker where the browser can, so that the page never stands still, else in the page.
 
 import { ImageModel, openRuntime } from "./decode.js";
+import { withMasks } from "./masks.js";
 
 /**
  * @typedef {import("./decode.js").Decoded} Decoded
@@ -10,13 +11,20 @@ import { ImageModel, openRuntime } from "./decode.js";
 /**
  * Open a model. Rejects with an Error of one clear line where it cannot run.
  * @param {{runtime: import("./decode.js").RuntimeFiles, model: ModelFiles, worker?: string}} files `worker` is the text
- *   of the joined modules decode.js and worker.js; without it, or without workers, the model runs in the page
+ *   of the joined modules decode.js, masks.js and worker.js; without it, or where a page may not have workers, the
+ *   model runs in the page
  * @returns {Promise<Model>}
  */
 export async function openModel(files) {
   const model = new Model(files.worker ? startWorker(files.worker) : null);
-  await model.open(files);
-  return model;
+  try {
+    await model.open(files);
+    return model;
+  } catch (problem) {
+    model.close();
+    if (!model.isRefused) throw problem;
+    return openModel({ ...files, worker: undefined });
+  }
 }
 
 /** Images and prompts go in, masks come out. Only one prompt is decoded at a time, and only the newest one waits. */
@@ -30,8 +38,13 @@ export class Model {
     this.waiting = new Map();
     this.running = false;
     this.next = null;
-    if (worker) worker.onmessage = ({ data }) => this.receive(data);
-    if (worker) worker.onerror = (event) => this.failAll(event.message || "the worker could not be started");
+    this.isRefused = false; // whether the browser would not start the worker
+    if (!worker) return;
+    worker.onmessage = ({ data }) => this.receive(data);
+    worker.onerror = (event) => {
+      this.isRefused = true;
+      this.failAll(event.message || "the worker could not be started");
+    };
   }
 
   /** @returns {boolean} whether the page stays free while the model works */
@@ -78,23 +91,24 @@ export class Model {
    * Predict masks. Resolves with null if a newer prompt took the place of this one before its turn.
    * @param {number} image
    * @param {import("./decode.js").Prompt} prompt
-   * @returns {Promise<Decoded | null>}
+   * @param {{width: number, height: number, only?: "best" | null} | null} [shown] adds masks, see `withMasks`
+   * @returns {Promise<(Decoded & {masks?: import("./masks.js").Opacity[]}) | null>}
    */
-  decode(image, prompt) {
+  decode(image, prompt, shown = null) {
     this.next?.done(null);
     return new Promise((done, fail) => {
-      this.next = { image, prompt, done, fail };
+      this.next = { image, prompt, shown, done, fail };
       if (!this.running) this.decodeNext();
     });
   }
 
   async decodeNext() {
-    const { image, prompt, done, fail } = this.next;
+    const { image, prompt, shown, done, fail } = this.next;
     this.next = null;
     this.running = true;
     try {
-      if (this.worker) done(await this.call("decode", { image, prompt }));
-      else done(await this.local.decode(this.features.get(image), prompt));
+      if (this.worker) done(await this.call("decode", { image, prompt, shown }));
+      else done(withMasks(await this.local.decode(this.features.get(image), prompt), shown));
     } catch (error) {
       fail(error);
     }
@@ -112,7 +126,7 @@ export class Model {
   }
 
   receive({ call, result, problem }) {
-    const { done, fail } = this.waiting.get(call);
+    const { done, fail } = this.waiting.get(call) ?? { done: () => {}, fail: () => {} };
     this.waiting.delete(call);
     if (problem) fail(new Error(problem));
     else done(result);

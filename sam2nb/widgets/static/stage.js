@@ -1,8 +1,9 @@
 // The canvas of the playground: an image, a mask on it, the prompts; and what the pointer and the keys do there.
 
-const INCLUDE = "#0072B2"; // the colours of sam2nb.plotting
-const EXCLUDE = "#D55E00";
-const BOX = "#F0E442";
+import { drawBox, drawClick, drawCursor } from "./paint.js";
+
+const COLORS = { include: "#0072B2", exclude: "#D55E00", box: "#F0E442" }; // those of sam2nb.plotting
+const LEAST_HEIGHT = 200; // CSS pixels that an image may take in any window
 const DRAG_PIXELS = 5; // on the screen: a shorter movement is a click
 const STEP = 8; // screen pixels per arrow key, five times as far with shift
 const MOST_DENSITY = 2; // canvas pixels for a pixel of the screen
@@ -15,9 +16,10 @@ const MOST_ZOOM = 4; // screen pixels for a pixel of a small image
  */
 
 export class Stage {
-  /** @param {HTMLCanvasElement} canvas @param {Listener} listener */
-  constructor(canvas, listener) {
+  /** @param {HTMLCanvasElement} canvas @param {Listener} listener @param {() => number} tallest in CSS pixels */
+  constructor(canvas, listener, tallest) {
     this.canvas = canvas;
+    this.tallest = tallest;
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     this.listener = listener;
     this.label = 1; // of a plain click
@@ -45,8 +47,8 @@ export class Stage {
     if (!this.image) return;
     const { width, height } = this.image;
     const room = /** @type {HTMLElement} */ (this.canvas.parentElement).clientWidth;
-    const tallest = Math.max(200, innerHeight - 330);
-    this.scale = Math.min(room / width, tallest / height, Math.max(MOST_ZOOM, 200 / Math.max(width, height)));
+    const tallest = Math.max(LEAST_HEIGHT, this.tallest());
+    this.scale = Math.min(room / width, tallest / height, Math.max(MOST_ZOOM, LEAST_HEIGHT / Math.max(width, height)));
     const density = Math.min(devicePixelRatio || 1, MOST_DENSITY);
     const [wide, high] = [width, height].map((side) => Math.max(1, Math.round(side * this.scale)));
     Object.assign(this.canvas.style, { width: `${wide}px`, height: `${high}px` });
@@ -69,46 +71,14 @@ export class Stage {
     }
     context.setTransform(this.density, 0, 0, this.density, 0, 0);
     const box = this.drag ?? this.box;
-    if (box) this.drawBox(box.map((value) => value * this.scale));
-    for (const [x, y, label] of this.points) this.drawClick(x * this.scale, y * this.scale, label === 1);
-    if (this.cursor) this.drawCursor(this.cursor[0] * this.scale, this.cursor[1] * this.scale);
+    if (box) drawBox(context, this, box, COLORS.box);
+    for (const [x, y, label] of this.points) drawClick(context, this.toScreen(x, y), label, COLORS);
+    if (this.cursor) drawCursor(context, this.toScreen(...this.cursor));
   }
 
-  drawBox([x1, y1, x2, y2]) {
-    for (const [color, line] of [["rgba(0,0,0,0.6)", 5], [BOX, 2.5]]) {
-      this.context.strokeStyle = color;
-      this.context.lineWidth = line;
-      this.context.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    }
-  }
-
-  drawClick(x, y, include) {
-    const { context } = this;
-    context.beginPath();
-    context.arc(x, y, 8, 0, 2 * Math.PI);
-    context.fillStyle = include ? INCLUDE : EXCLUDE;
-    context.fill();
-    context.strokeStyle = "white";
-    context.lineWidth = 2;
-    context.stroke();
-    const arms = include ? [[-4, 0, 4, 0], [0, -4, 0, 4]] : [[-4, 0, 4, 0]];
-    for (const [ax, ay, bx, by] of arms) this.drawLine(x + ax, y + ay, x + bx, y + by);
-  }
-
-  drawCursor(x, y) {
-    for (const [color, line] of [["black", 4], ["white", 1.5]]) {
-      this.context.strokeStyle = color;
-      this.context.lineWidth = line;
-      this.drawLine(x - 12, y, x + 12, y);
-      this.drawLine(x, y - 12, x, y + 12);
-    }
-  }
-
-  drawLine(ax, ay, bx, by) {
-    this.context.beginPath();
-    this.context.moveTo(ax, ay);
-    this.context.lineTo(bx, by);
-    this.context.stroke();
+  /** A pixel of the image on the canvas. */
+  toScreen(x, y) {
+    return [x * this.scale, y * this.scale];
   }
 
   /** Where an event is in the image. @param {MouseEvent} event @returns {number[]} */

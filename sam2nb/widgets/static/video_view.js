@@ -124,7 +124,8 @@ export class VideoView extends PromptView {
     const frame = this.target;
     if (this.store.frame !== frame) {
       this.store.frame = frame;
-      this.detail = this.drag = null;
+      this.detail.drop();
+      this.drag = null;
       this.message = "";
       this.viewChanged();
       clearTimeout(this.keepTimer);
@@ -139,12 +140,6 @@ export class VideoView extends PromptView {
     if (this.isGone || this.model.get("frame") === this.store.frame) return;
     this.model.set("frame", this.store.frame);
     this.model.save_changes();
-  }
-
-  async fetchDetail() {
-    const { frame } = this.store;
-    await super.fetchDetail();
-    if (frame !== this.store.frame) this.detail = null;
   }
 
   // --- Python -------------------------------------------------------------------------------------------------------

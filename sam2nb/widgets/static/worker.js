@@ -1,6 +1,7 @@
 // The model in a worker: what arrives is a call of a method of `ImageModel`, what leaves is its result.
 
 import { ImageModel, openRuntime } from "./decode.js";
+import { withMasks } from "./masks.js";
 
 /** @type {Promise<ImageModel> | null} */
 let opened = null;
@@ -21,7 +22,7 @@ const calls = {
   forget: async ({ image }) => {
     kept.delete(image);
   },
-  decode: async ({ image, prompt }) => (await opened).decode(kept.get(image), prompt),
+  decode: async ({ image, prompt, shown }) => withMasks(await (await opened).decode(kept.get(image), prompt), shown),
 };
 
 self.onmessage = async ({ data: { call, name, content } }) => {
