@@ -50,18 +50,8 @@ from sam2nb.widgets.video_steps import script_of_steps
 
 logger = logging.getLogger(__name__)
 
-MODULES = (
-    *VIEW,
-    "runs",
-    "video_store",
-    "video_frames",
-    "player",
-    "timeline",
-    "video_panel",
-    "video_keys",
-    "video_view",
-)
-MODULES += ("video_widget",)
+MODULES = (*VIEW, "runs", "video_store", "video_frames", "player", "timeline", "video_panel", "video_keys")
+MODULES += ("video_view", "video_widget")
 
 
 class VideoPromptWidget(ShownWidget):

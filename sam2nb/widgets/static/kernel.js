@@ -42,8 +42,8 @@ export class Kernel {
   /**
    * Ask Python. Resolves with its answer, however late that is.
    * @param {Record<string, any>} content
-   * @param {{patience?: number | null, sent?: ArrayBuffer[]}} [options] patience: milliseconds without an answer, before
-   *     the status says so, null for never; sent: bytes that go with the question
+   * @param {{patience?: number | null, sent?: ArrayBuffer[]}} [options] patience: milliseconds until the status
+   *     says that there is no answer, null for never; sent: bytes that go with the question
    * @returns {Promise<{content: any, buffers: DataView[]}>}
    */
   ask(content, { patience = PATIENCE, sent = [] } = {}) {
