@@ -1,4 +1,4 @@
-"""The part of a model that a browser runs by itself: the mask decoder as ONNX, and the features of one image.
+"""The part of a model that a browser runs: the mask decoder as ONNX, and the features of an image.
 
 A view of a PromptWidget asks for them when it is open, in three messages: what there is (`offer`), the files, the
 features. Files are made once per model and kept beside the checkpoints. Where anything is missing, one line says so and

@@ -1,4 +1,4 @@
-"""Prompt widgets that stay live in a page without Python: sam2nb_nano's decoder, on features that travel with the page.
+"""Prompt widgets that stay live in pages without Python, by the decoder of sam2nb_nano.
 
 A PromptWidget that is shown while SAM2NB_LIVE_PAGES is set stores its picture and prompts in the output of its cell.
 `LivePages` turns such an output into HTML: the still picture, the features of sam2nb_nano (256 KB), and a button that
