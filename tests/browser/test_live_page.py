@@ -73,7 +73,7 @@ def test_the_picture_becomes_live_hovers_and_answers_clicks(page):
         ActionChains(browser, duration=10).move_to_element_with_offset(canvas, 20, 60).perform()
         wait_for(browser, f"{PLACE}.pointing.times.hovers.length")
         canvas.click()
-        wait_for(browser, f"{PLACE}.pointing.answer")
+        wait_for(browser, f"Boolean({PLACE}.pointing.answer)")
         assert "predicted IoU" in browser.find_element("css selector", ".sam2nb-live .sam2nb-status").text
 
 
