@@ -132,6 +132,10 @@ def _weights() -> Iterator[Check]:
         file = file_on_disk(name)
         if file is None:
             continue
+        base = CHECKPOINTS[name].base
+        if base and file_on_disk(base) is None:
+            yield Check(name, None, f"builds on {base}, which is not on this machine", f"{download} {base}")
+            continue
         try:
             read_state_file(file)
             yield Check(name, True, str(file))

@@ -54,6 +54,15 @@ def test_damaged_weights_are_found(tmp_path, monkeypatch):
     assert check.is_good is False and "python -m sam2nb download sam2.1_hiera_tiny" in check.remedy
 
 
+def test_weights_that_wait_for_others_are_not_called_damaged(monkeypatch, tmp_path):
+    own = registry.file_on_disk("sam2nb_tiny")
+    known = {"sam2nb_tiny": own, "sam2nb_nano": registry.file_on_disk("sam2nb_nano")}
+    monkeypatch.setattr(registry, "file_on_disk", lambda name, **_: known.get(name))
+    checks = {check.name: check for check in doctor._weights()}
+    assert checks["sam2nb_tiny"].is_good is None and "download sam2_hiera_tiny" in checks["sam2nb_tiny"].remedy
+    assert checks["sam2nb_nano"].is_good
+
+
 def test_a_check_that_breaks_down_is_itself_a_finding(monkeypatch):
     def _broken():
         raise RuntimeError("out of order")
