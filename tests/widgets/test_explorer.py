@@ -88,7 +88,7 @@ def test_nothing_to_cut_out_is_one_line(records):
     sent = []
     explorer.send = lambda content, buffers=None: sent.append(content)
     explorer._handle_custom_msg({"kind": "export", "format": "png", "request": "r1"}, [])
-    assert sent == [{"problem": "ValueError: there is no mask to cut out", "request": "r1"}]
+    assert sent == [{"problem": "ValueError: there is no mask to cut out", "kind": "export", "request": "r1"}]
 
 
 def test_a_static_picture_is_stored_beside_the_live_view(records):
