@@ -5,7 +5,8 @@
     python -m sam2nb evaluate --model sam2nb_nano --clips /tmp/situations/clips
 
 Every clip has one annotated object; whatever else moves in it is a distractor. Parts and masks are those of
-`make_sample.py`: held out from training, exact by construction. The clips are for measuring and are not committed.
+`make_sample.py`: held out from training, exact by construction; ATTRIBUTION.csv names them. The clips are for
+measuring; three of them are in data/clips/situations, for notebook 04.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from make_sample import CLIP_HW, FAMILIES, Parts, save_image, save_masks
+from make_sample import CLIP_HW, FAMILIES, Parts, attribution, save_image, save_masks, write_attribution
 from numpy.typing import NDArray
 
 from sam2nb.training.data.compose import (
@@ -99,18 +100,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=SITUATIONS, nargs="*", default=list(SITUATIONS))
     options = parser.parse_args(arguments)
     parts = Parts.held_out_by(read_recipe("nano"))
+    rows = []
     for name in options.only:
         for index in range(options.clips):
-            images, masks = compose_situation(name, parts, index, options.seed)
+            images, masks, materials = compose_situation(name, parts, index, options.seed)
+            folder = options.out / "clips" / f"{name}_{index:02d}"
             for t in range(FRAMES):
-                save_image(images[t], options.out / "clips" / f"{name}_{index:02d}" / "frames" / f"{t:05d}.jpg")
-                save_masks(masks[t, None], options.out / "clips" / f"{name}_{index:02d}" / "masks" / f"{t:05d}.png")
+                save_image(images[t], folder / "frames" / f"{t:05d}.jpg")
+                save_masks(masks[t, None], folder / "masks" / f"{t:05d}.png")
+            rows.append(attribution(folder.name, 1, FAMILIES[index % len(FAMILIES)], parts, materials))
+    write_attribution(options.out / "ATTRIBUTION.csv", rows)
     print(f"{options.out}: {options.clips} clips each of {', '.join(options.only)}")
     return 0
 
 
-def compose_situation(name: str, parts: Parts, index: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The index-th clip of a situation: -> images (T, H, W, 3), masks of its object (T, H, W)
+def compose_situation(
+    name: str, parts: Parts, index: int, seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Materials]:
+    """The index-th clip of a situation: -> images (T, H, W, 3), masks of its object (T, H, W), and its parts
 
     Raises RuntimeError if no attempt shows the object on the first frame.
     """
@@ -120,7 +127,7 @@ def compose_situation(name: str, parts: Parts, index: int, seed: int) -> tuple[N
         paths = SITUATIONS[name](rng, np.linspace(0, 1, FRAMES))
         images, masks = compose_paths(rng, materials, paths)
         if masks[0].sum() >= FEWEST_PIXELS:
-            return images, masks
+            return images, masks, materials
     raise RuntimeError(f"{ATTEMPTS} compositions of {name!r} without a visible object: are the cut-outs empty?")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import typer
 
-from sam2nb.cli import auto, doctor, lab, like, measure, segment, track, train, weights
+from sam2nb.cli import auto, doctor, lab, like, measure, record, segment, track, train, weights
 from sam2nb.cli.options import with_options
 
 USERS_MISTAKE, OUR_MISTAKE = 2, 1  # exit codes
@@ -38,6 +38,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     like.like,
     measure.evaluate,
     measure.benchmark,
+    record.record,
     train.fetch,
     train.train,
     train.finetune,

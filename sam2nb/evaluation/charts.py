@@ -25,14 +25,24 @@ def pareto_front(cost: Sequence[float], gain: Sequence[float]) -> list[int]:
 
 
 def cost_gain_chart(
-    names: Sequence[str], cost: Sequence[float], gain: Sequence[float], cost_label: str, gain_label: str
+    names: Sequence[str],
+    cost: Sequence[float],
+    gain: Sequence[float],
+    cost_label: str,
+    gain_label: str,
+    intervals: Sequence[tuple[float, float]] | None = None,
 ) -> Axes:
-    """Plot one dot for every choice and a line through the Pareto front; hollow dots are beaten by another choice."""
+    """Plot one dot for every choice and a line through the Pareto front; hollow dots are beaten by another choice.
+
+    intervals: the lower and upper end for each gain, drawn as a vertical line.
+    """
     front, span = pareto_front(cost, gain), max(cost) - min(cost)
     _, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     ax.plot([cost[i] for i in front], [gain[i] for i in front], color=PALETTE[1], zorder=1, label="Pareto front")
     for index, name in enumerate(names):
         best = index in front
+        if intervals is not None:
+            ax.vlines(cost[index], *intervals[index], color=PALETTE[0], linewidth=1, zorder=1)
         ax.scatter(
             cost[index], gain[index], s=45, zorder=2, color=PALETTE[0] if best else "white", edgecolor=PALETTE[0]
         )

@@ -39,6 +39,7 @@ from sam2nb.plotting.figures import (
     side_by_side,
     zoom_in,
 )
+from sam2nb.plotting.grid import mask_grid
 from sam2nb.plotting.overlays import show_anns, show_box, show_mask
 from sam2nb.plotting.timeline import timeline
 
@@ -60,6 +61,7 @@ __all__ = [
     "figure_bytes",
     "get_caption",
     "jpeg_bytes",
+    "mask_grid",
     "notebook_bytes",
     "notebook_image",
     "pca_colors",

@@ -29,6 +29,7 @@ COMMANDS = [
     "like",
     "evaluate",
     "benchmark",
+    "record",
     "fetch",
     "train",
     "finetune",
@@ -61,6 +62,7 @@ SMALL = {  # options that make an example quick, by its command
     "track": ["--model", "sam2nb_nano", "--image-size", "64"],
     "like": ["--model", "sam2nb_nano", "--image-size", "64"],
     "evaluate": ["--image-size", "64"],
+    "record": ["--image-size", "64", "--repeats", "1"],
     "finetune": ["--image-size", "64", "--steps", "2"],
 }
 

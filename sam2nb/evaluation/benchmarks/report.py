@@ -42,6 +42,11 @@ class Timing:
         return statistics.median(self.seconds) if self.seconds else float("nan")
 
     @property
+    def median_cpu(self) -> float:
+        """The median of the CPU seconds, nan if there are none."""
+        return statistics.median(self.cpu_seconds) if self.cpu_seconds else float("nan")
+
+    @property
     def spread(self) -> float:
         """Half the distance between the quartiles of the seconds."""
         if len(self.seconds) < 2:

@@ -11,6 +11,7 @@ from sam2nb.notebook.check import attempt, exercise
 @exercise("05.not_beaten")
 def not_beaten(answer: Any) -> str | None:
     """Indices of the choices that no other choice beats in both cost and gain."""
+    # without ties, so that "costs less" and "costs no more" are both right
     cases = [([1, 2, 3], [10, 20, 30]), ([1, 2, 3], [30, 20, 10]), ([3, 1, 2, 4], [5, 4, 7, 6]), ([2], [7])]
     for cost, gain in cases:
         found = sorted(int(index) for index in attempt(answer, cost, gain))
