@@ -76,11 +76,12 @@ export class LocalDecoder {
    */
   answer({ points, box, choice, look }) {
     if (look !== null || (!points.length && !box.length)) return Promise.resolve(null);
-    return this.decode({ points, box, choice });
+    const isAmbiguous = points.length === 1 && !box.length;
+    return this.decode({ points, box, choice }, isAmbiguous ? null : "best"); // one mask, as Python gives
   }
 
-  async decode(prompt) {
-    const found = await this.model.decode(this.image, prompt, this.shown);
+  async decode(prompt, only = null) {
+    const found = await this.model.decode(this.image, prompt, { ...this.shown, only });
     return found && answerOf(found);
   }
 
