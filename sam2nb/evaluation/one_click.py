@@ -1,4 +1,4 @@
-"""One click per object: the masks of a set of images, and their IoUs, as notebooks 08 and 09 compare them."""
+"""One click per object: the masks of a set of images, and their IoUs."""
 
 from __future__ import annotations
 

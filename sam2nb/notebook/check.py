@@ -1,4 +1,4 @@
-"""Exercises: a register of checkers, and the functions that tell learners and graders how a solution does.
+"""Exercises: a register of checkers, and what learners and graders are told of a solution.
 
 check("02.iou", iou)      prints `not attempted`, `correct`, or what differs; never raises for a wrong solution
 require("02.iou", iou)    raises AssertionError unless the solution is correct: for nbgrader and otter-grader

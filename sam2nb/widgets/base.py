@@ -1,4 +1,4 @@
-"""The part that all widgets have in common: the size of what is shown, its words, and answers to the browser."""
+"""The part that all widgets share: the size of what is shown, its words, and answers to the browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A video while a person annotates it: prompts as they change, locked frames, propagation that can stop and go on.
+"""A video while a person annotates it: changing prompts, locked frames, propagation that can stop.
 
 Whatever is done is noted as a step, so that a script can do it again. Prompts that nobody has propagated yet are taken
 back without a trace; later ones are cleared, and the object is prompted anew.

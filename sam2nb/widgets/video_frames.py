@@ -1,4 +1,4 @@
-"""Frames and masks of a video as the browser gets them: JPEG files and runs of pixels, made when they are asked for."""
+"""Frames and masks of a video for the browser: JPEG files and runs of pixels, made on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects of a VideoPromptWidget: their prompts on the frames of a video, as the browser and Python read them."""
+"""Objects of a VideoPromptWidget: their prompts on the frames, as the browser and Python read them."""
 
 from __future__ import annotations
 

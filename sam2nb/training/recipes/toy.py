@@ -1,4 +1,4 @@
-"""Training without downloads: materials from labelled images, a small model, and drawn cells for notebook 08.
+"""Training without downloads: labelled images, a small model, and drawn cells for notebook 08.
 
 The full data engine (sources, teacher) needs package registries; these need only the committed sample.
 """
