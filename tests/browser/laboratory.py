@@ -158,6 +158,17 @@ class Notebook:
 
 
 @contextmanager
+def opened(path: Path, source: str, ready: str, size: tuple[int, int] = (1280, 900)) -> Iterator[Notebook]:
+    """A new notebook of one cell, run in JupyterLab. ready: true in JavaScript once it is done."""
+    write_notebook(path, source)
+    with chromium(*size) as browser, jupyterlab(path.parent) as address:
+        notebook = Notebook(browser, address, path.name)
+        notebook.run_all()
+        notebook.wait(ready)
+        yield notebook
+
+
+@contextmanager
 def frozen_kernel(notebook: Notebook) -> Iterator[None]:
     """Stop the kernel's process for the length of a block. A cell that merely runs would not be enough: newer kernels
     answer widgets beside it."""

@@ -9,7 +9,7 @@ import statistics
 
 import pytest
 
-from tests.browser.laboratory import Notebook, chromium, frozen_kernel, jupyterlab, write_notebook
+from tests.browser.laboratory import frozen_kernel, opened
 from tests.browser.person import CANVAS, ROOT, Person
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -43,13 +43,9 @@ def runtime():
 
 @pytest.fixture(scope="module")
 def notebook(runtime, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lab")
-    write_notebook(folder / "decoding.ipynb", WIDGET)
-    with chromium() as browser, jupyterlab(folder) as address:
-        opened = Notebook(browser, address, "decoding.ipynb")
-        opened.run_all()
-        opened.wait(f"document.querySelector('{ROOT}')?.dataset.decoder")
-        yield opened
+    path = tmp_path_factory.mktemp("lab") / "decoding.ipynb"
+    with opened(path, WIDGET, f"document.querySelector('{ROOT}')?.dataset.decoder") as notebook:
+        yield notebook
 
 
 @pytest.fixture

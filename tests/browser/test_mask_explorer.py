@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.browser.laboratory import BUILD, Notebook, axe_faults, chromium, jupyterlab, write_notebook
+from tests.browser.laboratory import BUILD, axe_faults, opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -41,13 +41,9 @@ ROOT = ".sam2nb-explorer"
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lab")
-    write_notebook(folder / "explorer.ipynb", WIDGET)
-    with chromium(1280, 900) as browser, jupyterlab(folder) as address:
-        opened = Notebook(browser, address, "explorer.ipynb")
-        opened.run_all()
-        opened.wait(f"document.querySelector('{ROOT}')?.dataset.kept")
-        yield opened
+    path = tmp_path_factory.mktemp("lab") / "explorer.ipynb"
+    with opened(path, WIDGET, f"document.querySelector('{ROOT}')?.dataset.kept") as notebook:
+        yield notebook
 
 
 def kept(notebook) -> int:

@@ -9,7 +9,12 @@ import time
 
 import pytest
 
-from tests.browser.laboratory import Notebook, axe_faults, chromium, frozen_kernel, jupyterlab, show_at, write_notebook
+from tests.browser.laboratory import (
+    axe_faults,
+    frozen_kernel,
+    opened,
+    show_at,
+)
 from tests.browser.person import CANVAS, ROOT, Person
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -30,13 +35,9 @@ SIZES = {"wide": (1280, 900), "narrow": (600, 900)}  # narrow as the cells of Co
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lab")
-    write_notebook(folder / "prompt.ipynb", WIDGET)
-    with chromium(*SIZES["wide"]) as browser, jupyterlab(folder) as address:
-        opened = Notebook(browser, address, "prompt.ipynb")
-        opened.run_all()
-        opened.wait(f"document.querySelector('{ROOT}')?.dataset.revision")
-        yield opened
+    path = tmp_path_factory.mktemp("lab") / "prompt.ipynb"
+    with opened(path, WIDGET, f"document.querySelector('{ROOT}')?.dataset.revision", SIZES["wide"]) as notebook:
+        yield notebook
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.browser.laboratory import BUILD, Notebook, axe_faults, chromium, jupyterlab, show_at, write_notebook
+from tests.browser.laboratory import BUILD, axe_faults, opened, show_at
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -54,13 +54,9 @@ SIZES = {"wide": (1280, 900), "narrow": (600, 900)}  # narrow as the cells of Co
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lab")
-    write_notebook(folder / "video.ipynb", WIDGET)
-    with chromium(*SIZES["wide"]) as browser, jupyterlab(folder) as address:
-        opened = Notebook(browser, address, "video.ipynb")
-        opened.run_all()
-        opened.wait(f"document.querySelector('{ROOT}')?.dataset.revision")
-        yield opened
+    path = tmp_path_factory.mktemp("lab") / "video.ipynb"
+    with opened(path, WIDGET, f"document.querySelector('{ROOT}')?.dataset.revision", SIZES["wide"]) as notebook:
+        yield notebook
 
 
 @pytest.fixture

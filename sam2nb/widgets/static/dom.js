@@ -108,3 +108,19 @@ export function download(bytes, name, type) {
 export function clamp(value, least, most) {
   return Math.min(Math.max(value, least), most);
 }
+
+/**
+ * Start a view that follows a model.
+ * @param {any} model
+ * @param {{start: () => void, close: () => void}} view
+ * @param {Record<string, () => void>} handlers by the name of the event
+ * @returns {() => void} ends it
+ */
+export function mount(model, view, handlers) {
+  for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
+  view.start();
+  return () => {
+    for (const [name, handler] of Object.entries(handlers)) model.off(name, handler);
+    view.close();
+  };
+}

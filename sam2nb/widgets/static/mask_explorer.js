@@ -1,6 +1,6 @@
 // The browser side of sam2nb.widgets.explorer.MaskExplorer: all masks travel once, as runs; filters and hits are here.
 
-import { button, clamp, decodeImage, download, element, slider } from "./dom.js";
+import { button, clamp, decodeImage, download, element, mount, slider } from "./dom.js";
 import { fitCanvas, onResize } from "./layout.js";
 import { blankCanvas } from "./layers.js";
 import { Kernel } from "./kernel.js";
@@ -280,12 +280,7 @@ class ExplorerView {
 function render({ model, el }) {
   const view = new ExplorerView(model, el);
   const handlers = { "change:thresholds": () => view.filter(), "change:chosen": () => view.paint() };
-  for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
-  view.start();
-  return () => {
-    for (const [name, handler] of Object.entries(handlers)) model.off(name, handler);
-    view.close();
-  };
+  return mount(model, view, handlers);
 }
 
 export default { render };

@@ -1,5 +1,6 @@
 // The browser side of sam2nb.widgets.prompt.PromptWidget. This side owns the prompts and draws; Python answers them.
 
+import { mount } from "./dom.js";
 import { PromptView } from "./prompt_view.js";
 
 const GONE = "The kernel is gone. Your prompts stay here: the button \u201ccode\u201d shows the script with them.";
@@ -12,12 +13,7 @@ function render({ model, el }) {
     "change:selected": () => ui.draw(),
     "comm:close": () => ui.report(GONE),
   };
-  for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
-  ui.start();
-  return () => {
-    for (const [name, handler] of Object.entries(handlers)) model.off(name, handler);
-    ui.close();
-  };
+  return mount(model, ui, handlers);
 }
 
 export default { render };

@@ -1,5 +1,6 @@
 // The browser side of sam2nb.widgets.video_prompt.VideoPromptWidget. This side owns the prompts; Python has the masks.
 
+import { mount } from "./dom.js";
 import { VideoView } from "./video_view.js";
 
 const ENDED = "The kernel is gone. Your prompts stay here: the button \u201ccode\u201d shows the script with them.";
@@ -16,12 +17,7 @@ function render({ model, el }) {
     "change:frame": () => model.get("frame") !== ui.store.frame && ui.goTo(model.get("frame")),
     "comm:close": () => ui.gone(ENDED),
   };
-  for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
-  ui.start();
-  return () => {
-    for (const [name, handler] of Object.entries(handlers)) model.off(name, handler);
-    ui.close();
-  };
+  return mount(model, ui, handlers);
 }
 
 export default { render };
