@@ -15,6 +15,7 @@ from sam2nb.plotting.draw import EXCLUDE_COLOR, as_rgb
 
 FIGURE_DPI = 80  # 10 inches wide = 800 pixels: sharp enough to read, small enough to commit
 JPEG_QUALITY = 82
+CHART_COLORS = 256  # of a PNG: a chart has few, and the file is a third as large
 KIND_OF_SUFFIX = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 
 _caption: str | None = None  # of the whole process, see set_caption
@@ -60,12 +61,12 @@ def notebook_bytes(figure: Figure, kind: str) -> bytes | None:
 def figure_bytes(figure: Figure, kind: str | None = None, dpi: int = FIGURE_DPI, quality: int = JPEG_QUALITY) -> bytes:
     """Encode a figure. kind: "jpeg" or "png"; by default JPEG if it shows an image, PNG if it is a chart."""
     kind = kind or _suitable_kind(figure)
-    options = {"quality": quality, "optimize": True, "progressive": True} if kind == "jpeg" else {"optimize": True}
+    options = {"quality": quality, "optimize": True, "progressive": True} if kind == "jpeg" else {}
     target = io.BytesIO()
     if _caption and not any(text.get_text() == _caption for text in figure.texts):
         figure.text(0.5, 0.0, _caption, ha="center", va="top", color=EXCLUDE_COLOR, fontsize=10, weight="bold")
     figure.savefig(target, format=kind, dpi=dpi, bbox_inches="tight", facecolor="white", pil_kwargs=options)
-    return target.getvalue()
+    return target.getvalue() if kind == "jpeg" else _with_few_colors(target)
 
 
 def save_figure(figure: Figure | Axes, path: str | Path, dpi: int = FIGURE_DPI, quality: int = JPEG_QUALITY) -> Path:
@@ -95,3 +96,11 @@ def jpeg_bytes(image: Any, quality: int = JPEG_QUALITY, longest: int | None = No
 
 def _suitable_kind(figure: Figure) -> str:
     return "jpeg" if any(ax.images for ax in figure.axes) else "png"
+
+
+def _with_few_colors(png: io.BytesIO) -> bytes:
+    """The same PNG with a palette."""
+    reduced = Image.open(png).convert("RGB").quantize(CHART_COLORS, dither=Image.Dither.NONE)
+    target = io.BytesIO()
+    reduced.save(target, "png", optimize=True)
+    return target.getvalue()

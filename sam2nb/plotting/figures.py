@@ -137,11 +137,13 @@ def show_map(
     ax: Axes | None = None,
     cmap: str | None = None,
     bar: bool = True,
+    limits: tuple[float, float] | None = None,
 ) -> Axes:
     """Show a map of numbers: logits, attention weights, differences. Returns the axes.
 
-    values: (h, w). image: shown under the map, of any size. bar: add a colour bar. Maps with negative and positive
-    values get a two-sided colour scale centred on zero, others a one-sided one.
+    values: (h, w). image: shown under the map, of any size. bar: add a colour bar. limits: the values at the ends of
+    the colours, so that several maps can share a scale; by default maps with negative and positive values get a
+    two-sided scale centred on zero, others a one-sided one.
     """
     grid = to_array(values).astype(float)
     grid = grid.squeeze() if grid.ndim > 2 else grid
@@ -149,7 +151,7 @@ def show_map(
         raise ValueError(f"values must have two dimensions after squeezing, got shape {to_array(values).shape}")
     two_sided = grid.min() < 0 < grid.max()
     largest = np.abs(grid).max()
-    low, high = (-largest, largest) if two_sided else (grid.min(), grid.max())
+    low, high = limits or ((-largest, largest) if two_sided else (grid.min(), grid.max()))
     height, width = grid.shape if image is None else as_rgb(image).shape[:2]
     ax = _axes_for((height, width), ax)
     look = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "interpolation": "nearest"}

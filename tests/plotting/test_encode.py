@@ -25,6 +25,13 @@ def test_photographs_become_small_jpegs_and_charts_pngs(tmp_path):
         plotting.save_figure(photo, tmp_path / "photo.tiff")
 
 
+def test_a_chart_keeps_its_colours_with_a_palette():
+    chart = Image.open(io.BytesIO(plotting.figure_bytes(plotting.bar_chart(["one"], [1], "title").figure)))
+    assert chart.mode == "P"
+    colors = {color for _, color in chart.convert("RGB").getcolors()}
+    assert {(255, 255, 255), plotting.color_of(0)} < colors
+
+
 def test_a_caption_is_written_under_every_figure_until_it_is_removed():
     def height(figure):
         return Image.open(io.BytesIO(plotting.figure_bytes(figure))).height

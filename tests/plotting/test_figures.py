@@ -62,6 +62,7 @@ def test_a_map_with_both_signs_is_centred_on_zero():
     ax = plotting.show_map(np.array([[-1.0, 3.0]]))
     assert ax.images[0].get_clim() == (-3.0, 3.0)
     assert plotting.show_map(np.array([[1.0, 3.0]])).images[0].get_clim() == (1.0, 3.0)
+    assert plotting.show_map(np.array([[1.0, 3.0]]), limits=(0, 9)).images[0].get_clim() == (0, 9)
     with pytest.raises(ValueError, match="two dimensions"):
         plotting.show_map(np.zeros((2, 3, 4)))
 
