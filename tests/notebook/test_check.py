@@ -119,6 +119,10 @@ def attention_shares(queries, keys):
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+def attended(queries, keys, values):
+    return attention_shares(queries, keys) @ values
+
+
 @pytest.mark.parametrize(
     ("name", "right", "wrong", "reason"),
     [
@@ -127,15 +131,16 @@ def attention_shares(queries, keys):
         ("07.shares", attention_shares, attention_scores, "sum to 1"),
         (
             "07.attention",
-            lambda q, k, v: attention_shares(q, k) @ v,
+            attended,
             lambda q, k, v: attention_scores(q, k) @ v,
-            "other numbers",
+            "turn the scores into shares first",
         ),
+        ("07.attention", attended, lambda q, k, v: attended(q, k, v)[:, ::-1], "other numbers, by up to"),
         (
             "07.mask_product",
             lambda f, u: np.tensordot(f, u, axes=1),
             lambda f, u: u.sum(axis=0),
-            "the numbers are not",
+            "the filter is not used",
         ),
         ("08.gain", lambda b, a: (a - b) / (1 - b), lambda b, a: a - b, "from 0.25 to 0.75, 0.667 is right"),
     ],
@@ -144,6 +149,48 @@ def test_the_steps_of_attention_and_the_gain_are_judged(name, right, wrong, reas
     notebook.check(name, right)
     assert printed() == f"{name}: correct"
     notebook.check(name, wrong)
+    assert reason in printed()
+
+
+def softmax(scores, axis=1):
+    return np.exp(scores) / np.exp(scores).sum(axis=axis, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (lambda s: s / s.sum(axis=1, keepdims=True), "some shares are negative: take `np.exp`"),
+        (lambda s: softmax(4 * s), "divide the scores by the square root of c before"),
+        (lambda s: softmax(s / 4), "divided by c; divide by its square root"),
+        (lambda s: softmax(10 * s), "leave out the factor 10: it"),
+        (lambda s: softmax(s, axis=0), "every column sums to 1"),
+        (lambda s: np.exp(s) / np.exp(s).sum(axis=1), "keepdims=True"),
+        (lambda s: softmax(s**2), "are not `np.exp` of the scores"),
+    ],
+)
+def test_a_wrong_softmax_is_told_where_it_went_wrong(wrong, reason, printed):
+    notebook.check("07.shares", lambda q, k: wrong(attention_scores(q, k)))
+    assert reason in printed()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (lambda f, u: np.tensordot(f, u, axes=1) > 0, "this is the mask"),
+        (lambda f, u: (f[:, None, None] * u).mean(axis=0), "this is the mean"),
+        (lambda f, u: np.tensordot(f, u, axes=1) / np.sqrt(len(f)), "no square root"),
+        (lambda f, u: f * u, "channels are the first axis"),
+        (lambda f, u: np.tensordot(-f, u, axes=1), "the numbers are not"),
+    ],
+)
+def test_a_wrong_mask_product_is_told_where_it_went_wrong(wrong, reason, printed):
+    notebook.check("07.mask_product", wrong)
+    assert reason in printed()
+
+
+@pytest.mark.parametrize(("answer", "reason"), [([0, 21, 22, 23, 24], "the full model reads six"), ("0 19", "such as")])
+def test_a_small_bank_and_a_text_are_told_for_what_they_are(answer, reason, printed):
+    notebook.check("07.spatial_memories", answer)
     assert reason in printed()
 
 

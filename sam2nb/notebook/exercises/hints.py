@@ -104,7 +104,7 @@ HINTS: dict[str, tuple[str, ...]] = {
         "np.einsum('c,chw->hw', filters, upscaled), or np.tensordot(filters, upscaled, axes=1)",
     ),
     "07.shares": (
-        "you have built both parts in the primer: scaled scores, then a softmax along each row",
+        "you have built both parts above: scores (your `scores_of`), then a softmax, now along each row",
         "scores are `queries @ keys.T / np.sqrt(queries.shape[1])`; `np.exp` makes them positive",
         "divide every row by its sum: weights / weights.sum(axis=1, keepdims=True)",
     ),
