@@ -1,13 +1,13 @@
-"""Diagrams: the boxes of SAM 2 (arXiv 2408.00714, figure 3) and a timeline of its memory."""
+"""Diagrams: the boxes of SAM 2 (arXiv 2408.00714, figure 3), a timeline of its memory, one step of attention."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from sam2nb.model.memory_bank import NUM_MASKMEM, MemoryChoice
 from sam2nb.plotting import PALETTE
@@ -18,6 +18,7 @@ ROOM_ABOVE = ("image\nencoder", "mask\ndecoder", "memory\nencoder", "memory\nban
 ARROW_STYLE = {"arrowstyle": "-|>", "mutation_scale": 12, "color": "#444444"}
 FOR_IMAGES, FOR_VIDEO = 0, 2  # in the palette
 PROMPTED_ROW = NUM_MASKMEM - 1  # of the temporal position table; the rows before it are ages
+WIDEST_LINE = 16.0  # points, for a share of 1
 PROMPTED_COLOR, TRACKED_COLOR, POINTER_COLOR = PALETTE[5], PALETTE[0], PALETTE[2]
 
 
@@ -86,22 +87,20 @@ def memory_timeline(choices: dict[int, MemoryChoice], num_frames: int) -> Axes:
     """Draw the frames that each frame attends to, one row per frame.
 
     choices: frame -> the result of choose_memories for it, with the default num_maskmem. num_frames: of the whole clip.
-    Filled squares are spatial memories (orange: prompted, blue: tracked), small green dots are object pointers, the
-    black bar is the frame itself.
+    Filled squares are spatial memories (orange: prompted, blue: tracked), green dots below them are object pointers,
+    the black bar is the frame itself.
     """
-    _, ax = plt.subplots(figsize=(8.2, 0.9 + 0.42 * len(choices)), layout="constrained")
+    _, ax = plt.subplots(figsize=(8.2, 0.9 + 0.5 * len(choices)), layout="constrained")
     for row, (frame, choice) in enumerate(choices.items()):
         for other, table_row in choice.spatial:
             color = PROMPTED_COLOR if table_row == PROMPTED_ROW else TRACKED_COLOR
-            ax.scatter(other, row, s=150, marker="s", color=color)
+            ax.scatter(other, row - 0.15, s=110, marker="s", color=color)
         pointers = [other for other, _ in choice.pointers]
-        ax.scatter(
-            pointers, [row] * len(pointers), s=22, color=POINTER_COLOR, edgecolors="white", linewidths=0.6, zorder=3
-        )
-        ax.scatter(frame, row, s=190, marker="|", color="black", linewidths=2.5)
+        ax.scatter(pointers, [row + 0.25] * len(pointers), s=50, color=POINTER_COLOR)
+        ax.scatter(frame, row, s=380, marker="|", color="black", linewidths=2.5)
     ax.set_yticks(range(len(choices)), [f"frame {frame}" for frame in choices])
     ax.set_xlim(-0.8, num_frames - 0.2)
-    ax.set_ylim(len(choices) - 0.4, -0.6)
+    ax.set_ylim(len(choices) - 0.45, -0.6)
     ax.set_xlabel("attends to frame")
     ax.spines[["top", "right"]].set_visible(False)
     kinds = (
@@ -112,6 +111,31 @@ def memory_timeline(choices: dict[int, MemoryChoice], num_frames: int) -> Axes:
     )
     marks = [ax.scatter([], [], color=color, marker=mark, s=50, label=name) for name, color, mark in kinds]
     ax.legend(handles=marks, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=9)
+    return ax
+
+
+def lookup_diagram(
+    names: Sequence[str], colors: Any, values: Sequence[float], query: Any, shares: Sequence[float] | None = None
+) -> Axes:
+    """Draw one step of attention: the colour that asks above, the table of keys and values below.
+
+    colors: (N, 3) in 0..1, the keys. query: (3,) likewise. shares: (N,), drawn as lines whose width is the share.
+    """
+    _, ax = plt.subplots(figsize=(6.4, 2.7), layout="constrained")
+    places = [1.4 * column for column in range(len(names))]
+    middle, side = places[-1] / 2, 0.5
+    for x, y, color in [(middle, 1.7, query), *((x, 0.0, color) for x, color in zip(places, colors, strict=True))]:
+        corner = (x - side / 2, y - side / 2)
+        ax.add_patch(Rectangle(corner, side, side, facecolor=tuple(color), edgecolor="#444444", zorder=3))
+    ax.text(middle + side, 1.7, "query: a pixel of the next frame", va="center")
+    for x, name, value in zip(places, names, values, strict=True):
+        ax.text(x, -0.8 * side, f"{name}\nvalue {value:g}", ha="center", va="top")
+    for x, share in zip(places, () if shares is None else shares, strict=shares is not None):
+        ax.plot((middle, x), (1.7, 0), color=PALETTE[0], alpha=0.7, linewidth=max(WIDEST_LINE * share, 0.5))
+        place = (middle + 0.62 * (x - middle), 1.7 * 0.38)
+        ax.text(*place, f"{share:.0%}", ha="center", va="center", bbox={"facecolor": "white", "edgecolor": "none"})
+    ax.set(xlim=(-0.8, places[-1] + 0.8), ylim=(-1.2, 2.0), aspect="equal")
+    ax.set_axis_off()
     return ax
 
 

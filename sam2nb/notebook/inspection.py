@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sam2nb.model.attention import Attention, RoPEAttention, split_heads
+from sam2nb.model.hiera import Hiera, StageOpeningBlock
 from sam2nb.model.positional import axial_rope, rotate
 
 
@@ -72,3 +73,17 @@ def memory_weights(attention: RoPEAttention, call: Call) -> tuple[Tensor, Tensor
     positions, of_pointers = weights.split((grids.shape[1], num_pointer_tokens), dim=-1)
     tokens_per_pointer = attention.q_proj.in_features // attention.k_proj.in_features
     return positions.unflatten(2, (-1, *size_hw)), of_pointers.unflatten(2, (-1, tokens_per_pointer)).sum(-1)
+
+
+def trunk_blocks(trunk: Hiera, image_size: int) -> list[tuple[int, str, str, str]]:
+    """One row per block of the trunk: its number, the grid of its tokens, whom a token attends to, a note.
+
+    A block that opens a stage works on the grid of the stage before. image_size: side of the input in pixels.
+    """
+    rows, side = [], image_size // trunk.patch_embed.proj.stride[0]
+    for index, block in enumerate(trunk.blocks):
+        opens, window = isinstance(block, StageOpeningBlock), getattr(block, "window", None)
+        attended = f"its window of {window} x {window}" if window else "all tokens"
+        rows.append((index, f"{side} x {side}", attended, "opens the next stage" if opens else ""))
+        side //= 2 if opens else 1
+    return rows

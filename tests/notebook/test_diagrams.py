@@ -6,7 +6,15 @@ import pytest
 from matplotlib.colors import to_hex
 
 from sam2nb.model.memory_bank import choose_memories
-from sam2nb.notebook.diagrams import ARROWS, BOXES, PROMPTED_COLOR, TRACKED_COLOR, memory_timeline, sam2_diagram
+from sam2nb.notebook.diagrams import (
+    ARROWS,
+    BOXES,
+    PROMPTED_COLOR,
+    TRACKED_COLOR,
+    lookup_diagram,
+    memory_timeline,
+    sam2_diagram,
+)
 
 
 def test_every_box_is_drawn_once_and_joined_by_an_arrow():
@@ -36,3 +44,12 @@ def test_lit_boxes_stand_out_and_carry_their_shapes():
     assert {"256 x 64 x 64", "512 x 512 x 3"} < {text.get_text() for text in ax.texts}
     with pytest.raises(ValueError, match="no box 'brain'; it has frame, encoder"):
         sam2_diagram(lit=["brain"])
+
+
+def test_a_look_up_shows_every_share_as_a_line_of_its_width():
+    table = {"names": ["a", "b"], "colors": [(1, 0, 0), (0, 1, 0)], "values": [1, 0], "query": (0.9, 0, 0)}
+    assert not lookup_diagram(**table).lines
+    ax = lookup_diagram(**table, shares=[0.75, 0.25])
+    wide, narrow = (line.get_linewidth() for line in ax.lines)
+    assert wide == 3 * narrow and {"75%", "25%"} < {text.get_text() for text in ax.texts}
+    assert len(ax.patches) == 3

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sam2nb.model.attention import Attention, RoPEAttention, split_heads
-from sam2nb.notebook.inspection import attention_weights, memory_weights, recording
+from sam2nb.model.hiera import Hiera
+from sam2nb.notebook.inspection import attention_weights, memory_weights, recording, trunk_blocks
 
 
 @pytest.mark.parametrize(("num_queries", "num_keys"), [(5, 40), (40, 5), (20, 30)])
@@ -52,3 +53,14 @@ def test_memory_weights_reproduce_the_output_of_the_attention_to_memories():
     values = attention.v_proj(v)
     attended = of_maps.flatten(2) @ values[:, :maps] + of_pointers @ values[:, maps::4]
     torch.testing.assert_close(attention.out_proj(attended), output)
+
+
+def test_every_block_of_the_trunk_has_a_row_and_a_stage_opens_on_the_grid_before():
+    sizes = {"embed_dim": 8, "num_heads": 1, "stages": (1, 3), "windows": (8, 4), "position_grid": 4}
+    trunk = Hiera(**sizes, global_blocks=(2,))
+    assert trunk_blocks(trunk, 64) == [
+        (0, "16 x 16", "its window of 8 x 8", ""),
+        (1, "16 x 16", "its window of 8 x 8", "opens the next stage"),
+        (2, "8 x 8", "all tokens", ""),
+        (3, "8 x 8", "its window of 4 x 4", ""),
+    ]
