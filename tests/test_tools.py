@@ -9,10 +9,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "sam2nb").rglob("*.py"))
@@ -57,8 +57,7 @@ def test_an_address_writes_badge_and_installing_start_cell(colab, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     target = "https://colab.research.google.com/github/you/your-fork/blob/main/notebooks/01_first.ipynb"
     assert notebook.cells[0].source.split("\n")[2].endswith(f"]({target})")
-    assert f'SOURCE = "{ADDRESS}@main"' in notebook.cells[1].source
-    compile(notebook.cells[1].source, "start cell", "exec")
+    assert f'SOURCE = "git+{ADDRESS}@main"' in notebook.cells[1].source
 
 
 def test_writing_twice_changes_nothing_and_no_address_restores_the_file(colab, tmp_path):
@@ -91,41 +90,40 @@ def test_links_between_notebooks_open_in_colab_and_other_files_on_github(colab, 
     assert colab.rewrite(path, "", "main") and path.read_text() == original
 
 
-@pytest.mark.parametrize(
-    ("source", "wanted"),
-    [
-        ("https://github.com/you/your-fork", "sam2nb[widgets] @ git+https://github.com/you/your-fork"),
-        ("sam2nb-0.1.0-py3-none-any.whl", "sam2nb-0.1.0-py3-none-any.whl[widgets]"),
-        (
-            "https://example.org/sam2nb-0.1.0-py3-none-any.whl",
-            "https://example.org/sam2nb-0.1.0-py3-none-any.whl[widgets]",
-        ),
-        ("sam2nb", "sam2nb[widgets]"),
-    ],
-)
-def test_the_start_cell_installs_a_repository_a_wheel_or_a_package(colab, monkeypatch, source, wanted):
-    installed = []
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(subprocess, "run", lambda command, check: installed.append(command[-1]))
-    monkeypatch.setenv("SAM2NB_SOURCE", source)
-    exec(colab.start_cell(""), {})
-    assert installed == [wanted]
+class Shell:
+    """IPython's part in the start cell: notes what `%pip` is asked to do."""
+
+    def __init__(self):
+        self.asked = []
+
+    def run_line_magic(self, name, line):
+        self.asked.append((name, line))
 
 
-def test_the_start_cell_asks_for_a_wheel_in_colab_only(colab, monkeypatch):
+def run_start_cell(colab, monkeypatch, address="") -> list[tuple[str, str]]:
+    """Run the start cell's part before `from sam2nb` as IPython does, where sam2nb is missing."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.delenv("SAM2NB_SOURCE", raising=False)
-    with pytest.raises(ModuleNotFoundError, match="python -m sam2nb lab.*repository.*wheel into SOURCE"):
-        exec(colab.start_cell(""), {})
-    package, files = ModuleType("google.colab"), ModuleType("files")
-    package.files, files.upload = files, lambda: {"sam2nb-0.1.0-py3-none-any.whl": b""}
-    monkeypatch.setitem(sys.modules, "google", ModuleType("google"))
-    monkeypatch.setitem(sys.modules, "google.colab", package)
-    installed = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: installed.append(command[-1]))
-    code = colab.start_cell("").partition("from sam2nb")[0]
-    exec(code, {})
-    assert installed == ["sam2nb-0.1.0-py3-none-any.whl[widgets]"]
+    shell = Shell()
+    code = TransformerManager().transform_cell(colab.start_cell(address).partition("from sam2nb")[0])
+    exec(code, {"get_ipython": lambda: shell})
+    return shell.asked
+
+
+def test_the_start_cell_installs_from_source_else_the_environment_else_the_answer(colab, monkeypatch):
+    install = ("pip", 'install -q "{SOURCE}" anywidget jupyter_bbox_widget')
+    monkeypatch.setattr("builtins.input", lambda question: pytest.fail("SOURCE is known, nothing is asked"))
+    assert run_start_cell(colab, monkeypatch, ADDRESS) == [install]
+    monkeypatch.setenv("SAM2NB_SOURCE", "sam2nb-0.1.0-py3-none-any.whl")
+    assert run_start_cell(colab, monkeypatch) == [install]
+    monkeypatch.delenv("SAM2NB_SOURCE")
+    questions = []
+    monkeypatch.setattr("builtins.input", lambda question: questions.append(question) or "sam2nb")
+    assert run_start_cell(colab, monkeypatch) == [install] and questions == ["SOURCE of sam2nb: "]
+
+
+def test_the_start_cell_is_as_short_as_every_cell(colab):
+    lines = colab.start_cell(ADDRESS).split("\n")
+    assert sum(bool(line) for line in lines) <= 12 and max(map(len, lines)) <= 88
 
 
 def test_an_address_that_is_no_repository_is_refused(colab, tmp_path, monkeypatch, capsys):
@@ -151,9 +149,9 @@ def test_every_committed_notebook_has_the_same_start_cell_and_no_dead_badge():
     assert len(starts) == 1
     text = starts.pop()
     badges = ["colab-badge" in nbformat.read(path, as_version=4).cells[0].source for path in notebooks]
-    address = re.search(r'SOURCE = "(.*?)(?:@(.*))?"', text)
+    address = re.search(r'SOURCE = "(?:git\+(.*?)@(.*))?"', text)
     assert all(badges) if address[1] else not any(badges)
-    assert text == colab.start_cell(address[1], address[2]), "run python tools/colab.py"
+    assert text == colab.start_cell(address[1] or "", address[2] or "main"), "run python tools/colab.py"
 
 
 def test_committed_notebooks_are_executed_small_and_name_no_machine():

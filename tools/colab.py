@@ -4,8 +4,9 @@
     python tools/colab.py https://github.com/you/your-fork --branch dev
     python tools/colab.py                                             # no address: no badge, hence no dead link
 
-The start cell is the same everywhere. Where sam2nb is missing, it installs it from SOURCE: the address, or what its
-reader writes there, or a wheel that is uploaded. It never replaces a part of the running kernel.
+The start cell is the same everywhere. Where sam2nb is missing, pip installs it from SOURCE: the address, or what its
+reader writes there, such as the name of a wheel that was uploaded, else from the environment variable SAM2NB_SOURCE,
+else from the answer to a question. It never replaces a part of the running kernel.
 
 The address is in no other file. Running the tool twice changes nothing.
 """
@@ -34,28 +35,12 @@ START = """\
 # @title Start: find sam2nb or install it from SOURCE, fix the seeds, pick the device
 SOURCE = "{source}"  # @param {{type:"string"}}
 DRIVE = False  # @param {{type:"boolean"}}
+from importlib.util import find_spec
+from os import environ
 
-import importlib.util
-import os
-import subprocess
-import sys
-
-if importlib.util.find_spec("sam2nb") is None:  # a repository, a package or a wheel
-    SOURCE = SOURCE or os.environ.get("SAM2NB_SOURCE", "")
-    if not SOURCE and "google.colab" in sys.modules:
-        from google.colab import files
-
-        print("Choose a wheel of sam2nb, or write a repository into SOURCE above.")
-        SOURCE = next(iter(files.upload()), "")
-    if not SOURCE:
-        raise ModuleNotFoundError(
-            "sam2nb is missing. In its folder: python -m sam2nb lab. Elsewhere: put a "
-            "repository (https://github.com/...), a package or a wheel into SOURCE."
-        )
-    git = SOURCE.startswith("https://") and ".whl" not in SOURCE
-    wanted = f"sam2nb[widgets] @ git+{{SOURCE}}" if git else f"{{SOURCE}}[widgets]"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
-    importlib.invalidate_caches()
+if not find_spec("sam2nb"):  # SOURCE: a package, a wheel, git+https://github.com/...
+    SOURCE = SOURCE or environ.get("SAM2NB_SOURCE") or input("SOURCE of sam2nb: ")
+    %pip install -q "{{SOURCE}}" anywidget jupyter_bbox_widget
 
 from sam2nb.notebook import setup
 
@@ -125,7 +110,7 @@ def relative_links(text: str, place: str, owner: str, name: str, branch: str) ->
 
 def start_cell(address: str, branch: str = "main") -> str:
     """The source of the first code cell, which installs from the address where sam2nb is missing."""
-    return START.format(source=f"{address.rstrip('/')}@{branch}" if address else "")
+    return START.format(source=f"git+{address.rstrip('/')}@{branch}" if address else "")
 
 
 def badge(address: str, branch: str, path: str) -> str:

@@ -201,11 +201,14 @@ def side_by_side(
     return figure
 
 
-def bar_chart(names: Sequence[str], values: Sequence[float], title: str, unit: str = "") -> Axes:
-    """Draw horizontal bars with their values at the ends, the first name on top. Returns the axes."""
+def bar_chart(names: Sequence[str], values: Sequence[float], title: str, unit: str = "", form: str = "g") -> Axes:
+    """Draw horizontal bars with their values at the ends, the first name on top. Returns the axes.
+
+    form: the format of a value, such as ".2f" for an IoU.
+    """
     _, ax = plt.subplots(figsize=(6.4, 0.5 + 0.38 * len(names)), layout="constrained")
     bars = ax.barh(list(names), list(values), color=PALETTE[0])
-    ax.bar_label(bars, [f"{value:g}{unit}" for value in values], padding=4, fontsize=9)
+    ax.bar_label(bars, [f"{value:{form}}{unit}" for value in values], padding=4, fontsize=9)
     ax.invert_yaxis()
     ax.margins(x=0.16)
     ax.spines[["top", "right", "bottom"]].set_visible(False)
