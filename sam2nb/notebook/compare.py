@@ -11,6 +11,7 @@ from sam2nb.weights.registry import Checkpoint, checkpoint_folder, find_checkpoi
 
 BYTES_PER_PARAMETER = 4  # float32, as the official files have them
 SPARE = 1.1  # times the size of a file that must be free on the disk
+PROMPTS = ("click", "clicks", "box")
 MANY_OBJECTS = 8  # from here on the encoder is the smaller part of a frame
 
 
@@ -56,13 +57,14 @@ def advise(
 ) -> str:
     """The line of code that loads a model for a task, printed with its reason.
 
-    video: clips instead of single images. gpu: a graphics card is there. prompt: "click" or "box". objects: followed at
-    once in video. offline: only what the project and package registries deliver. hurry: speed before quality.
+    video: clips instead of single images. gpu: a graphics card is there. prompt: one "click", several "clicks", or
+    "box". objects: followed at once in video. offline: only what the project and package registries deliver.
+    hurry: speed before quality.
 
     Raises ValueError for another prompt, or less than one object.
     """
-    if prompt not in ("click", "box"):
-        raise ValueError(f'prompt must be "click" or "box", got {prompt!r}')
+    if prompt not in PROMPTS:
+        raise ValueError(f'prompt must be "click", "clicks" or "box", got {prompt!r}')
     if objects < 1:
         raise ValueError(f"objects must be 1 or more, got {objects}")
     name, reason = _choose(video, gpu, prompt, objects, offline, hurry)
@@ -82,6 +84,6 @@ def _choose(video: bool, gpu: bool, prompt: str, objects: int, offline: bool, hu
         return "sam2nb_nano", "the cheapest by far, and it comes with the project"
     if video:
         return "sam2nb_tiny", "a learned memory at a quarter of the pixels"
-    if prompt == "box":
-        return "sam2_hiera_tiny", "the most exact with boxes of those that need no large download"
-    return "sam2nb_tiny", "good after one click, at a quarter of the pixels"
+    if prompt != "click":
+        return "sam2_hiera_tiny", "the most exact with a box or several clicks of those that need no large download"
+    return "sam2nb_tiny", "as good after one click, at a quarter of the pixels"

@@ -9,11 +9,12 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from sam2nb.plotting.draw import as_rgb
-from sam2nb.plotting.figures import TITLE_SIZE, show_masks
+from sam2nb.plotting.figures import MARKER_SIZE, TITLE_SIZE, show_masks, show_points
 
 CELL_WIDTH = 2.3  # inches
 LABEL_WIDTH = 1.1  # inches, for the names of the rows
 HEAD_HEIGHT = 0.35  # inches
+CLICK_SHARE = 0.4  # of the area of a marker: the panels are small
 
 
 def mask_grid(
@@ -44,10 +45,11 @@ def mask_grid(
     for r, name in enumerate(rows):
         for c, panel in enumerate(panels):
             ax = axes[r, c]
-            prompts = {"points": points and [points[c]], "boxes": boxes and boxes[c]}
-            kept = {key: value for key, value in prompts.items() if value is not None}
+            kept = {} if boxes is None or boxes[c] is None else {"boxes": boxes[c]}
             title = columns[c] if r == 0 else None
             show_masks(panel, masks[r][c], ax=ax, title=title, colors=None if colors is None else [colors[c]], **kept)
+            if points is not None:
+                show_points([points[c]], ax=ax, marker_size=MARKER_SIZE * CLICK_SHARE)
             if notes is not None:
                 _write(ax, notes[r][c])
         axes[r, 0].text(-0.04, 0.5, name, transform=axes[r, 0].transAxes, ha="right", va="center", fontsize=TITLE_SIZE)

@@ -23,7 +23,7 @@ def test_charts_plot_every_choice():
     ax = cost_gain_chart(["a", "b"], [1, 2], [3, 2], "seconds", "IoU")
     assert {text.get_text() for text in ax.texts} == {"a", "b"}
     spans = cost_gain_chart(["a", "b"], [1, 2], [3, 2], "seconds", "IoU", [(2.5, 3.5), (1, 3)]).collections
-    assert sorted(span.get_segments()[0][1, 1] for span in spans if hasattr(span, "get_segments")) == [3, 3.5]
-    shared, alone = per_object_chart(1.0, 0.25, most=4).lines
+    assert [piece[1, 1] for span in spans if hasattr(span, "get_segments") for piece in span.get_segments()] == [3.5, 3]
+    shared, alone = per_object_chart({"shared": (1.0, 0.25), "alone": (0.0, 1.25)}, most=4).lines
     assert shared.get_ydata().tolist() == [1.25, 1.5, 1.75, 2.0] and alone.get_ydata()[-1] == 5.0
     plt.close("all")

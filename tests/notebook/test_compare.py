@@ -54,7 +54,7 @@ def test_an_unknown_name_is_refused_before_any_download(monkeypatch):
 @pytest.mark.parametrize("answers", list(itertools.product([False, True], repeat=4)))
 def test_every_answer_leads_to_a_line_that_names_a_checkpoint(answers, printed):
     names = ("video", "gpu", "offline", "hurry")
-    for prompt, objects in itertools.product(("click", "box"), (1, 20)):
+    for prompt, objects in itertools.product(("click", "clicks", "box"), (1, 20)):
         line = compare.advise(**dict(zip(names, answers, strict=True)), prompt=prompt, objects=objects)
         name = line.split('"')[1]
         assert name in CHECKPOINTS and printed().startswith(line)
@@ -67,7 +67,7 @@ def test_every_answer_leads_to_a_line_that_names_a_checkpoint(answers, printed):
 
 
 def test_questions_without_a_sensible_answer_are_refused():
-    with pytest.raises(ValueError, match='prompt must be "click" or "box"'):
+    with pytest.raises(ValueError, match='prompt must be "click", "clicks" or "box"'):
         compare.advise(video=False, gpu=False, prompt="word")
     with pytest.raises(ValueError, match="objects must be 1 or more"):
         compare.advise(video=True, gpu=False, objects=0)

@@ -64,14 +64,19 @@ HINTS: dict[str, tuple[str, ...]] = {
         "np.where(is there, winner + 1, 0)",
     ),
     "05.not_beaten": (
-        "take one choice and look for another that costs no more and gains no less; if there is one, it is beaten",
-        "compare each index i with every other index j: cost[j] <= cost[i] and gain[j] >= gain[i]",
-        "keep i if no j other than i fulfils both",
+        "take one choice and look for another that costs less and gains more; if there is one, it is beaten",
+        "compare each index i with every other index j: cost[j] < cost[i] and gain[j] > gain[i]",
+        "two loops: in the inner one note whether some j beats i; after it append i to a list if none did",
     ),
     "05.objects_in_time": (
         "first pay for the frame; how much of the budget is left?",
         "the rest divided by the cost of one object, rounded down",
-        "int((budget - per_frame) / per_object), but never below 0",
+        "what does that give where the budget does not pay for the frame? `max` keeps a number from falling below 0",
+    ),
+    "05.better": (
+        "the paired question of section 4: how much does each object gain, and does the interval contain 0?",
+        "`gain_interval(a, b)` has `low` and `high`; a positive gain speaks for A",
+        "three cases: both ends above 0, both ends below 0, or neither",
     ),
     "06.stretch": (
         "two numbers decide everything: the values below which 1 and 99 percent of the pixels lie",
