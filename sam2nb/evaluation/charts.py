@@ -42,16 +42,14 @@ def cost_gain_chart(
     """
     front, place = pareto_front(cost, gain), np.log(cost) if log else np.asarray(cost)
     place = (place - place.min()) / max(np.ptp(place), 1e-9)  # on the cost axis: 0 is the cheapest, 1 the dearest
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")[1] if ax is None else ax
     line = "Pareto front" if intervals is None else "Pareto front of the means"
     ax.plot([cost[i] for i in front], [gain[i] for i in front], color=PALETTE[1], zorder=1, label=line)
     for index, name in enumerate(names):
         best, spot = index in front, (cost[index], gain[index])
         ax.scatter(*spot, s=45, zorder=2, color=PALETTE[0] if best else "white", edgecolor=PALETTE[0])
-        after = place - place[index]
-        close = best and np.count_nonzero((after >= 0) & (after < CLOSE)) > 1  # itself is one of them
-        right = close or place[index] > 1 - CLOSE
+        next_to_it = np.count_nonzero((place >= place[index]) & (place < place[index] + CLOSE)) > 1  # not itself alone
+        right = (best and next_to_it) or place[index] > 1 - CLOSE
         offset, side = ((-6, 5), "right") if right else ((6, -11), "left")  # clear of the next dot and of the border
         ax.annotate(name, spot, offset, textcoords="offset points", ha=side, fontsize=8)
     if len(front) < len(names):
@@ -62,6 +60,7 @@ def cost_gain_chart(
     ax.margins(0.18)
     if log:
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
     else:
         ax.set_xlim(left=max(0, ax.get_xlim()[0]))
     ax.spines[["top", "right"]].set_visible(False)
