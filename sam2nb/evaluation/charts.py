@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from sam2nb.plotting import PALETTE
 
 CLOSE = 0.1  # of the cost axis: names of dots nearer than this would overlap, or run over its end
+NAME_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}  # over lines
 MARKERS = "os^Dv"
 
 
@@ -51,7 +52,7 @@ def cost_gain_chart(
         next_to_it = np.count_nonzero((place >= place[index]) & (place < place[index] + CLOSE)) > 1  # not itself alone
         right = (best and next_to_it) or place[index] > 1 - CLOSE
         offset, side = ((-6, 5), "right") if right else ((6, -11), "left")  # clear of the next dot and of the border
-        ax.annotate(name, spot, offset, textcoords="offset points", ha=side, fontsize=8)
+        ax.annotate(name, spot, offset, textcoords="offset points", ha=side, fontsize=8, bbox=NAME_BOX)
     if len(front) < len(names):
         ax.scatter([], [], s=45, color="white", edgecolor=PALETTE[0], label="beaten in both")
     if intervals is not None:
@@ -64,7 +65,7 @@ def cost_gain_chart(
     else:
         ax.set_xlim(left=max(0, ax.get_xlim()[0]))
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="lower right", frameon=False, fontsize=8)
+    ax.legend(loc="upper left", frameon=False, fontsize=8)
     return ax
 
 
