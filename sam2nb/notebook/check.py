@@ -6,11 +6,14 @@ require("02.iou", iou)    raises AssertionError unless the solution is correct: 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
+
+import numpy as np
 
 from sam2nb.notebook.records import note_attempt
 from sam2nb.notebook.show import first_line
@@ -60,6 +63,21 @@ def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return result
 
 
+def as_number(value: Any) -> float:
+    """Read one number inside a checker; anything else is told to the learner by its kind."""
+    if isinstance(value, str) or np.ndim(value) > 0 and np.size(value) != 1:
+        raise WrongKind(f"one number is wanted, not {kind_of(value)}")
+    return float(np.asarray(value).reshape(()))
+
+
+def kind_of(value: Any) -> str:
+    """The kind of a value, as a learner would say it: "a str", "an array of shape (2, 3)"."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
 def exercise_names() -> list[str]:
     """The names of all exercises, in the order of the notebooks and within each as its file lists them."""
     package = importlib.import_module(EXERCISES)
@@ -93,8 +111,17 @@ def require(name: str, answer: Any, **given: Any) -> None:
 
 def _checker(name: str) -> Checker:
     if name not in _CHECKERS and name not in exercise_names():
-        raise ValueError(f"name must be a known exercise, got {name!r}; known: {', '.join(exercise_names())}")
+        raise ValueError(unknown_exercise(name, exercise_names()))
     return _CHECKERS[name]
+
+
+def unknown_exercise(name: str, known: Collection[str]) -> str:
+    """The sentence about a name that no exercise has: the nearest one, and those of the same notebook."""
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.75)
+    same = [other for other in known if other.split(".")[0] == str(name).split(".")[0]]
+    if near:
+        return f"no exercise is called {name!r}; did you mean {near[0]!r}?"
+    return f"no exercise is called {name!r}; known{' in this notebook' if same else ''}: {', '.join(same or known)}"
 
 
 def _verdict(checker: Checker, answer: Any, given: dict[str, Any]) -> str:
@@ -109,8 +136,17 @@ def _verdict(checker: Checker, answer: Any, given: dict[str, Any]) -> str:
     except WrongKind as problem:
         return str(problem)
     except Exception as problem:  # a learner's code may raise anything and must not stop the notebook
-        return f"your answer raised {type(problem).__name__}{_where(problem)}: {first_line(problem)}"
+        if _is_raised_by_learner(problem):
+            return f"your answer raised {type(problem).__name__}{_where(problem)}: {first_line(problem)}"
+        found = "what your function returns" if callable(answer) else f"your answer, {kind_of(answer)},"
+        return f"{found} has another form than is asked for ({type(problem).__name__}: {first_line(problem)})"
     return CORRECT if difference is None else difference
+
+
+def _is_raised_by_learner(problem: Exception) -> bool:
+    """Whether the learner's function raised it, and not the checker, which could not read the answer."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    return any(frame.name == attempt.__name__ and frame.filename == __file__ for frame in frames)
 
 
 def _where(problem: Exception) -> str:

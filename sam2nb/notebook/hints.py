@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
+from sam2nb.notebook.check import unknown_exercise
 from sam2nb.notebook.exercises.hints import HINTS
 from sam2nb.notebook.records import note_hint
 
@@ -13,9 +12,12 @@ _shown: dict[str, int] = {}
 def hint(name: str, step: int | None = None) -> None:
     """Print the next hint of an exercise, for example `hint("02.iou")`.
 
-    step: print that one instead, counted from 1. After the last hint the last one is printed again. Raises ValueError
-    for an unknown exercise and for a step that it does not have.
+    step: print that one instead, counted from 1. After the last hint the last one is printed again. An unknown name is
+    told in a line; raises ValueError for a step that the exercise does not have.
     """
+    if name not in HINTS:
+        print(unknown_exercise(name, HINTS))
+        return
     steps = hints_of(name)
     if step is not None and not 1 <= step <= len(steps):
         raise ValueError(f"step must be 1 to {len(steps)} for {name}, got {step!r}")
@@ -29,7 +31,5 @@ def hint(name: str, step: int | None = None) -> None:
 def hints_of(name: str) -> tuple[str, ...]:
     """The hints of an exercise, from a nudge to nearly the answer. Raises ValueError for an unknown exercise."""
     if name not in HINTS:
-        near = difflib.get_close_matches(str(name), HINTS, n=1, cutoff=0.4)
-        suggestion = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"no exercise is called {name!r}{suggestion}")
+        raise ValueError(unknown_exercise(name, HINTS))
     return HINTS[name]

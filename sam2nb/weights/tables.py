@@ -31,6 +31,12 @@ def checkpoint_table() -> list[str]:
     return [*lines, "", PUBLISHED_NOTE, f"Downloads go to {checkpoint_folder()}."]
 
 
+def published_rows() -> list[list[str]]:
+    """Meta's checkpoints for a table: name, millions of parameters, FPS and J&F on SA-V test, as published."""
+    numbered = [(checkpoint, checkpoint.published) for checkpoint in CHECKPOINTS.values() if checkpoint.published]
+    return [[c.name, f"{c.parameters / 1e6:.0f}", f"{p.fps:.0f}", f"{p.sa_v_test:.1f}"] for c, p in numbered]
+
+
 def checkpoint_card(name_or_path: str) -> list[str]:
     """Everything known about one checkpoint, by name, or about a checkpoint file, by path.
 

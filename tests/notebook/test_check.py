@@ -55,6 +55,62 @@ def test_for_graders_a_solution_that_is_not_correct_raises(printed):
 def test_an_unknown_exercise_is_an_error_of_the_author():
     with pytest.raises(ValueError, match="99.nothing.*02.iou"):
         notebook.check("99.nothing", 1)
+    with pytest.raises(ValueError, match="did you mean '02.iou'"):
+        notebook.check("02.iuo", 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (lambda mask: f"{mask.mean():.0%}", "one number is wanted, not a str"),
+        (lambda mask: sum(mask) / mask.size, "one number is wanted, not an array of shape (6,)"),
+        (lambda mask: round(mask.mean(), 1), "for a mask with 1 of 7 pixels set, 0.142857 is right"),
+        (lambda mask: [1, 2], "one number is wanted, not a list"),
+        (lambda mask: {}, "what your function returns has another form than is asked for (TypeError"),
+    ],
+    ids=["text", "array", "rounded", "list", "other"],
+)
+def test_an_answer_of_another_kind_is_told_in_words(wrong, reason, printed):
+    notebook.check("01.covered", wrong)
+    assert printed().startswith(f"01.covered: {reason}")
+
+
+class OneMask:
+    """A predictor whose masks cover a box around the click, reached only from inside the white of the cup."""
+
+    original_sizes = [(400, 600)]
+
+    def predict(self, point_coords, point_labels):
+        x, y = point_coords[0]
+        masks = np.zeros((1, 400, 600), bool)
+        masks[0, 20:200, 180:400] = 20 <= y < 200 and 180 <= x < 400
+        masks[0, 350:, 500:] = x > 500
+        return masks, np.ones(1), None
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ((270, 60), "correct"),
+        ([[270, 60]], "correct"),
+        ((60, 270), "but not the white of the cup. Did you swap x and y? (270, 60) would be right"),
+        ((520, 350), "not the white of the cup"),
+        ((10, 10), "not the white of the cup"),
+        ((900, 20), "(900, 20) lies outside the picture, which is 600 wide and 400 high"),
+        ("270, 60", "give two numbers (x, y), not a str"),
+        ([(1, 2), (3, 4)], "give one point (x, y), not an array of shape (2, 2)"),
+    ],
+)
+def test_a_click_on_the_cup_is_judged_by_what_its_mask_takes_in(answer, verdict, printed):
+    notebook.check("01.cup_click", answer, predictor=OneMask())
+    assert printed().endswith(verdict)
+
+
+def test_a_predictor_of_another_picture_is_told(printed):
+    predictor = OneMask()
+    predictor.original_sizes = [(300, 451)]
+    notebook.check("01.cup_click", (270, 60), predictor=predictor)
+    assert "the predictor holds another picture" in printed()
 
 
 def test_the_tight_box_may_include_the_last_pixel_or_not(printed):

@@ -37,6 +37,8 @@ def test_a_step_can_be_asked_for(printed):
         notebook.hint("02.iou", 4)
 
 
-def test_an_unknown_exercise_is_refused_with_the_nearest_name():
-    with pytest.raises(ValueError, match="'02.iuo'; did you mean '02.iou'"):
-        notebook.hint("02.iuo")
+def test_an_unknown_exercise_is_told_with_the_nearest_name_or_those_of_its_notebook(printed):
+    notebook.hint("02.iuo")
+    assert printed() == "no exercise is called '02.iuo'; did you mean '02.iou'?"
+    notebook.hint("02.predict")
+    assert printed().endswith("known in this notebook: 02.two_prompts, 02.iou, 02.tight_box")

@@ -6,7 +6,7 @@ import torch
 from sam2nb import build_sam2
 from sam2nb.weights import registry
 from sam2nb.weights.files import VIDEO_PARTS, write_state_file
-from sam2nb.weights.tables import checkpoint_card, checkpoint_table
+from sam2nb.weights.tables import checkpoint_card, checkpoint_table, published_rows
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +22,11 @@ def test_the_table_has_a_line_for_every_checkpoint_in_columns_of_one_width():
     rows = lines[: len(registry.CHECKPOINTS)]
     assert [row.split()[0] for row in rows] == list(registry.CHECKPOINTS)
     assert {row.rindex("-") for row in rows} == {title.index("on this machine")}
+
+
+def test_the_rows_for_a_notebook_are_those_that_meta_published():
+    rows = published_rows()
+    assert len(rows) == 8 and rows[0] == ["sam2.1_hiera_large", "224", "40", "79.5"]
 
 
 def test_the_card_of_a_checkpoint_says_that_it_is_not_here():

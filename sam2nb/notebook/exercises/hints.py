@@ -5,8 +5,8 @@ from __future__ import annotations
 HINTS: dict[str, tuple[str, ...]] = {
     "01.cup_click": (
         "the best mask belongs to whatever has a clear edge around your click; where does the cup itself begin?",
-        "the dark coffee and the saucer have edges of their own, so stay away from both",
-        "click on the white rim at the top of the cup, near x = 330, y = 100",
+        "coffee, saucer and the red outside have edges of their own, so stay away from all three",
+        "click on the white inner wall at the back of the cup, near x = 270, y = 60",
     ),
     "01.covered": (
         "a mask is an array of True and False; count the True ones and compare with the number of all pixels",
