@@ -4,6 +4,7 @@
 
 A mask in blue on an orange suit is grey, and two light blues side by side look like one object. So each mask gets the
 entry of the palette whose mixture with the image is most colourful and most unlike the image and the colours around.
+Where the palette has enough entries, all masks differ.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def colors_of_labels(rgb: np.ndarray, labels: np.ndarray, count: int) -> list[in
     step = -(-max(labels.shape) // LONGEST)
     rgb, labels = rgb[::step, ::step], labels[::step, ::step].astype(np.int32)
     covered = _mean_colors(rgb, labels, count)
-    neighbours = _neighbours(labels, count)
+    few = count <= len(PALETTE)  # then each gets a colour of its own
+    neighbours = [set(range(count)) - {row} for row in range(count)] if few else _neighbours(labels, count)
     chosen: dict[int, int] = {}
     for row in _smallest_last(neighbours):
         taken = [chosen[other] for other in neighbours[row] if other in chosen]

@@ -178,9 +178,9 @@ def _check_places(points: np.ndarray, labels: np.ndarray, size_hw: tuple[int, in
     outside = ((x < 0) | (y < 0) | (x > width) | (y > height)) & (labels != PADDING_LABEL)
     if outside.any():
         log.warning(
-            "%d coordinates are outside the image of %gx%g (width x height), the first is %s; they are used as given",
-            int(outside.sum()),
+            "coordinates outside the image of %gx%g (width x height): %d, the first is %s; used as given",
             width,
             height,
+            int(outside.sum()),
             points[outside][0].tolist(),
         )

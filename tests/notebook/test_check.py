@@ -254,3 +254,32 @@ def test_exercises_are_listed_in_the_order_of_the_notebooks():
     names = exercise_names()
     assert names[0].startswith("01.") and names[-1] == "capstone"
     assert [name.split(".")[0] for name in names] == sorted(name.split(".")[0] for name in names)
+
+
+class CupWithoutCoffee:
+    """A predictor that always answers with the traced cup, less its coffee."""
+
+    def predict(self, **prompts):
+        mask = notebook.photo_mask("coffee_cup_traced").copy()
+        mask[60:200, 190:390] = False
+        return mask[None], np.ones(1), None
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"box": [174, 18, 408, 312]}, "must be at least 0.85; your mask leaves out the coffee"),
+        ({"points": [[1, 2]]}, "'points' cannot be used here; the keys are box, point_coords, point_labels"),
+        ({"point_coords": [[1, 2]]}, "one label for each click; yours has 0 for 1"),
+        ({"point_coords": [1, 2], "point_labels": [1]}, "a list of clicks such as [[300, 150]]"),
+        ({"box": [1, 2, 3, 4], "point_coords": [[1, 2]] * 2, "point_labels": [1, 1]}, "yours has 3"),
+        ({}, "yours has 0"),
+        ([[1, 2]], "answer with a dict"),
+        ({"point_coords": "here", "point_labels": [1]}, "your answer, a dict, has another form than is asked for"),
+    ],
+    ids=["coffee", "key", "labels", "shape", "three", "none", "list", "text"],
+)
+def test_two_wrong_prompts_are_told_by_what_is_wrong_with_them(answer, reason, printed):
+    given = {"predictor": CupWithoutCoffee(), "truth": notebook.photo_mask("coffee_cup_traced")}
+    notebook.check("02.two_prompts", answer, **given)
+    assert reason in printed()

@@ -52,3 +52,13 @@ def test_no_mask_and_an_empty_mask_are_no_problem():
     grey = np.full((20, 20), 128, np.uint8)
     assert plotting.choose_colors(grey, np.zeros((0, 20, 20), bool)) == []
     assert len(plotting.choose_colors(grey, np.zeros((2, 20, 20), bool))) == 2
+
+
+@pytest.mark.parametrize("count", [2, 4, 7])
+def test_as_many_masks_as_the_palette_has_colours_all_differ_even_apart(count):
+    image = np.full((40, 80, 3), (200, 110, 60), np.uint8)
+    masks = np.zeros((count, 40, 80), bool)
+    masks[0] = True  # one large mask below small ones that do not touch
+    for row in range(1, count):
+        masks[row, 10:20, 10 * row : 10 * row + 5] = True
+    assert len(set(plotting.choose_colors(image, masks))) == count

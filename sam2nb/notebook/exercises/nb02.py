@@ -7,9 +7,20 @@ from typing import Any
 import numpy as np
 
 from sam2nb.evaluation.metrics import mask_iou
-from sam2nb.notebook.check import attempt, exercise
+from sam2nb.notebook.check import as_number, attempt, exercise
+from sam2nb.notebook.exercises.pictures import show_answer
+from sam2nb.notebook.samples import photo
 
 REQUIRED_IOU = 0.85
+PROMPTS = ("box", "point_coords", "point_labels")
+PARTS = {  # x1, y1, x2, y2 of a patch that lies on each
+    "coffee": (230, 115, 310, 160),
+    "handle": (205, 250, 235, 290),
+    "white rim": (285, 25, 315, 33),
+    "red outside": (235, 230, 325, 250),
+    "spoon": (345, 245, 390, 305),
+    "saucer": (90, 200, 160, 280),
+}
 
 
 @exercise("02.two_prompts")
@@ -17,13 +28,33 @@ def two_prompts(answer: Any, predictor: Any, truth: np.ndarray) -> str | None:
     """At most two clicks, or a box and a click, that segment the cup."""
     if not isinstance(answer, dict):
         return f"answer with a dict of arguments for predict, not {type(answer).__name__}"
-    clicks = len(np.asarray(answer.get("point_coords", [])).reshape(-1, 2))
-    count = clicks + (answer.get("box") is not None)
-    if count == 0 or count > 2 or answer.get("mask_input") is not None:
-        return f"use one or two prompts (clicks, or a box and a click) and no mask_input; yours has {count}"
+    unknown = sorted(set(answer) - {*PROMPTS, "multimask_output"})
+    if unknown:
+        return f"{unknown[0]!r} cannot be used here; the keys are {', '.join(PROMPTS)}"
+    points, labels = (np.asarray(answer.get(key, []), float) for key in ("point_coords", "point_labels"))
+    if points.size and points.shape != (len(points), 2):
+        return f"point_coords is a list of clicks such as [[300, 150]], not an array of shape {points.shape}"
+    if labels.shape != (len(points),):
+        return f"point_labels needs one label for each click; yours has {labels.size} for {len(points)}"
+    count = len(points) + (answer.get("box") is not None)
+    if not 1 <= count <= 2:
+        return f"use one or two prompts (clicks, or a box and a click); yours has {count}"
     masks, _, _ = predictor.predict(**{**answer, "multimask_output": False})
     overlap = mask_iou(masks[0], truth)
-    return None if overlap >= REQUIRED_IOU else f"the true IoU is {overlap:.2f}; it must be at least {REQUIRED_IOU}"
+    if overlap >= REQUIRED_IOU:
+        return None
+    prompts = {"points": answer.get("point_coords"), "labels": answer.get("point_labels"), "boxes": answer.get("box")}
+    show_answer(photo("coffee"), {"your mask": masks[0], "the cup": truth}, **prompts)
+    return f"the true IoU is {overlap:.2f}; it must be at least {REQUIRED_IOU}{_what_differs(masks[0], truth)}"
+
+
+def _what_differs(mask: np.ndarray, truth: np.ndarray) -> str:
+    """The parts that a mask leaves out or takes in: "; your mask leaves out the coffee", or an empty text."""
+    inside = {name: (mask[y1:y2, x1:x2].mean(), truth[y1:y2, x1:x2].mean()) for name, (x1, y1, x2, y2) in PARTS.items()}
+    missing = [f"the {name}" for name, (found, wanted) in inside.items() if wanted > 0.5 > found]
+    extra = [f"the {name}" for name, (found, wanted) in inside.items() if found > 0.5 > wanted]
+    told = [f"leaves out {' and '.join(missing)}"] * bool(missing) + [f"takes in {' and '.join(extra)}"] * bool(extra)
+    return f"; your mask {', and '.join(told)}" if told else ""
 
 
 @exercise("02.iou")
@@ -33,7 +64,7 @@ def iou(answer: Any) -> str | None:
     first[1:5, 1:5], second[3:7, 3:7] = True, True
     cases = [(first, second, 4 / 28), (first, first, 1.0), (first, ~first, 0.0), (first, np.ones((8, 8), bool), 0.25)]
     for a, b, expected in cases:
-        value = float(attempt(answer, a, b))
+        value = as_number(attempt(answer, a, b))
         if abs(value - expected) > 1e-6:
             shared, either = (a & b).sum(), (a | b).sum()
             return (
