@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from sam2nb import notebook
 from sam2nb.notebook.check import exercise_names
+from sam2nb.notebook.exercises import pictures
 
 
 def right_iou(first, second):
@@ -283,3 +285,10 @@ def test_two_wrong_prompts_are_told_by_what_is_wrong_with_them(answer, reason, p
     given = {"predictor": CupWithoutCoffee(), "truth": notebook.photo_mask("coffee_cup_traced")}
     notebook.check("02.two_prompts", answer, **given)
     assert reason in printed()
+
+
+def test_a_wrong_mask_is_shown_beside_the_right_one_in_a_notebook(monkeypatch, printed):
+    monkeypatch.setattr(pictures, "in_notebook", lambda: True)
+    given = {"predictor": CupWithoutCoffee(), "truth": notebook.photo_mask("coffee_cup_traced")}
+    notebook.check("02.two_prompts", {"box": [174, 18, 408, 312]}, **given)
+    assert [ax.get_title() for ax in plt.gcf().axes] == ["your mask", "the cup"]

@@ -40,7 +40,9 @@ def test_points_outside_the_image_are_used_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING):
         prompts = make_prompts(**FRAME, point_coords=[[300, 50], [-1, -1]], point_labels=[1, -1])
     assert prompts.points[0, 0].tolist() == [96, 32]
-    assert "coordinates outside the image of 200x100 (width x height): 1, the first" in caplog.text, "padding points may be anywhere"
+    assert "coordinates outside the image of 200x100 (width x height): 1, the first" in caplog.text, (
+        "padding points may be anywhere"
+    )
 
 
 KINDS = {
