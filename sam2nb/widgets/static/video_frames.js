@@ -160,25 +160,43 @@ export class VideoLayers {
   }
 }
 
-/** A mask in a colour, and the line along its edge. */
+/** A mask in a colour, and the line along its edge. @returns {import("./layers.js").Layer} */
 function coloured(masks, index, { width, height }, color) {
   const value = pixelOf(color);
+  const [x1, y1, x2, y2] = boxOf(masks, index, width);
+  const [wide, high] = [x2 - x1, y2 - y1];
   const make = () => {
-    const [canvas, context] = blankCanvas(width, height);
-    const data = context.createImageData(width, height);
+    const [canvas, context] = blankCanvas(wide, high);
+    const data = context.createImageData(wide, high);
     return { canvas, context, data, pixels: new Uint32Array(data.data.buffer) };
   };
   const [fill, line] = [make(), make()];
   const { pixels } = fill;
-  forRuns(masks, index, (start, end) => pixels.fill(value, start, end));
+  const inBox = (start) => (Math.floor(start / width) - y1) * wide + (start % width) - x1;
+  forRuns(masks, index, (start, end) => pixels.fill(value, inBox(start), inBox(start) + end - start));
   forRuns(masks, index, (start, end) => {
-    line.pixels[start] = line.pixels[end - 1] = value;
-    for (let at = start; at < end; at += 1) {
-      if (!pixels[at - width] || !pixels[at + width]) line.pixels[at] = value;
+    const [first, last] = [inBox(start), inBox(start) + end - start];
+    line.pixels[first] = line.pixels[last - 1] = value;
+    for (let at = first; at < last; at += 1) {
+      if (!pixels[at - wide] || !pixels[at + wide]) line.pixels[at] = value;
     }
   });
   for (const { context, data } of [fill, line]) context.putImageData(data, 0, 0);
-  return { fill: fill.canvas, outline: line.canvas };
+  return { fill: fill.canvas, outline: line.canvas, place: [x1 / width, y1 / height, x2 / width, y2 / height] };
+}
+
+/** The box of a mask that is not empty: x1, y1, x2, y2. */
+function boxOf(masks, index, width) {
+  const box = [width, Infinity, 0, 0];
+  forRuns(masks, index, (start, end) => {
+    const y = Math.floor(start / width);
+    const x = start - y * width;
+    box[0] = Math.min(box[0], x);
+    box[1] = Math.min(box[1], y);
+    box[2] = Math.max(box[2], x + end - start);
+    box[3] = y + 1; // runs are in order
+  });
+  return box;
 }
 
 /** "#0072B2" -> the pixel as one number, opaque */

@@ -29,6 +29,7 @@ export class VideoView extends PromptView {
   build(el) {
     const [width, height] = this.model.get("shown");
     this.layers = new VideoLayers({ width, height });
+    this.smooth = "low"; // frames come in about the size in which they are seen
     this.lanes = new Lanes();
     this.player = new Player(this);
     Object.assign(this, { follow: true, isGone: false, target: this.model.get("frame") });
