@@ -36,16 +36,21 @@ def layer_png(mask: np.ndarray) -> tuple[bytes, list[int]]:
 
     -> the file, cropped to the mask and its edge, and the box that it covers: x1, y1, x2, y2
     """
-    rows, columns = (_around(mask.any(axis=axis)) for axis in (1, 0))
-    part = mask[rows, columns]
-    kept, _ = drop_small_islands(part, int(mask.size * SPECK))
-    opacity = cv2.blur(kept.astype(np.uint8) * 255, (EDGE, EDGE)) if min(part.shape) > EDGE else kept * np.uint8(255)
+    kept, (rows, columns) = shown_part(mask)
+    opacity = cv2.blur(kept.astype(np.uint8) * 255, (EDGE, EDGE)) if min(kept.shape) > EDGE else kept * np.uint8(255)
     picture = Image.fromarray(opacity, "L")
     picture = picture.convert("P") if picture.mode != "P" else picture
     picture.putpalette([255] * 768)
     target = io.BytesIO()
     picture.save(target, "png", transparency=WHITE_BY_OPACITY, compress_level=1)
     return target.getvalue(), [columns.start, rows.start, columns.stop, rows.stop]
+
+
+def shown_part(mask: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """A mask, (h, w) bool, without its specks, cropped to what is inside and an edge -> the part, its rows and columns"""
+    rows, columns = (_around(mask.any(axis=axis)) for axis in (1, 0))
+    kept, _ = drop_small_islands(mask[rows, columns], int(mask.size * SPECK))
+    return kept, (rows, columns)
 
 
 def _around(inside: np.ndarray) -> slice:

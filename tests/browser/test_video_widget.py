@@ -117,14 +117,8 @@ class User:
         return self.notebook.script(f"return document.querySelector('{ROOT}').dataset.{name}")
 
     def go_to(self, frame: int) -> None:
-        """Move the slider until the frame is there; once more, where the page was still being laid out."""
-        for _ in range(3):
-            self.slide(frame)
-            deadline = time.monotonic() + 20
-            while self.data("frame") != str(frame) and time.monotonic() < deadline:
-                time.sleep(0.03)
-            if self.data("frame") == str(frame):
-                return
+        """Move the slider, and wait until the frame is there."""
+        self.slide(frame)
         self.notebook.wait(f"document.querySelector('{ROOT}').dataset.frame === '{frame}'")
 
     def slide(self, frame: int) -> None:

@@ -38,6 +38,7 @@ export class FrameCache {
     this.failed = new Set();
     this.wanted = 0;
     this.step = 1;
+    this.other = null; // a frame that is fetched right after the wanted one
   }
 
   /** Whether masks of a frame are here, and not old. */
@@ -58,9 +59,17 @@ export class FrameCache {
     this.fetch();
   }
 
+  /** Ask for a frame that nobody looks at yet; the wanted one goes first. */
+  wantToo(frame) {
+    this.failed.delete(frame);
+    this.other = frame;
+    this.fetch();
+  }
+
   fetch() {
     const last = this.listener.count() - 1;
     const ahead = [...Array(AHEAD + 1).keys()].map((nth) => this.wanted + nth * this.step);
+    if (this.other !== null) ahead.splice(1, 0, this.other);
     const missing = ahead.filter((frame) => frame >= 0 && frame <= last && !this.isComplete(frame));
     for (const frame of missing) {
       if (this.asked.size >= AT_ONCE) return;
@@ -71,16 +80,17 @@ export class FrameCache {
   async ask(frame) {
     this.asked.add(frame);
     const picture = !this.pictures.has(frame);
-    const { content, buffers } = await this.kernel.ask({ kind: "frame", frame, picture });
-    if (content.problem) {
+    try {
+      const { content, buffers } = await this.kernel.ask({ kind: "frame", frame, picture });
+      if (content.problem) throw new Error(content.problem);
+      if (picture) await this.keepPicture(frame, buffers.shift());
+      this.asked.delete(frame);
+      this.take(content, buffers);
+    } catch (error) {
       this.asked.delete(frame);
       this.failed.add(frame);
-      this.listener.failed(frame, content.problem);
-      return;
+      this.listener.failed(frame, error.message);
     }
-    if (picture) await this.keepPicture(frame, buffers.shift());
-    this.asked.delete(frame);
-    this.take(content, buffers);
     this.fetch();
   }
 

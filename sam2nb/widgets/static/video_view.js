@@ -90,6 +90,7 @@ export class VideoView extends PromptView {
   goTo(frame, isPerson = false) {
     const before = this.target;
     this.target = clamp(Math.round(frame), 0, this.count - 1);
+    if (isPerson) this.following = null; // what was tracked before that no longer takes the view along
     if (isPerson && this.model.get("running")) this.follow = false;
     this.frames.want(this.target, this.target < before ? -1 : 1);
     if (this.frames.pictures.has(this.target)) this.show();
@@ -171,7 +172,7 @@ export class VideoView extends PromptView {
   /** Fetch the frame that was tracked last, with its masks; the view goes there when it has come. */
   fetchNewest() {
     this.following = this.newest;
-    this.frames.want(this.following);
+    this.frames.wantToo(this.following);
   }
 
   followed() {
