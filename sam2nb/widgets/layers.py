@@ -47,7 +47,10 @@ def layer_png(mask: np.ndarray) -> tuple[bytes, list[int]]:
 
 
 def shown_part(mask: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """A mask, (h, w) bool, without its specks, cropped to what is inside and an edge -> the part, its rows and columns"""
+    """A mask, (h, w) bool, without its specks, cropped to what is inside and an edge.
+
+    -> the part, its rows and columns
+    """
     rows, columns = (_around(mask.any(axis=axis)) for axis in (1, 0))
     kept, _ = drop_small_islands(mask[rows, columns], int(mask.size * SPECK))
     return kept, (rows, columns)

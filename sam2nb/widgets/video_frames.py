@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -11,16 +12,19 @@ import numpy as np
 
 from sam2nb import plotting
 from sam2nb.media.video import FrameList, FrameSource
-from sam2nb.media.video_file import DEFAULT_FPS, VideoFile
+from sam2nb.media.video_file import DEFAULT_FPS, VideoEndedEarly, VideoFile
 from sam2nb.predict.regions import masks_to_frame
 from sam2nb.predict.video.results import frame_result
 from sam2nb.predict.video.session import ObjectId
 from sam2nb.widgets.base import Answer
 from sam2nb.widgets.layers import SENT_QUALITY, part_jpeg, shown_size
 from sam2nb.widgets.runs import pack_shown
+from sam2nb.widgets.still import first_line
 from sam2nb.widgets.turns import Turns
 from sam2nb.widgets.video_annotation import VideoAnnotation
 from sam2nb.widgets.video_masks import predicted_frames
+
+logger = logging.getLogger(__name__)
 
 LONGEST_FRAME = 800  # pixels: the longer side of a frame that is sent; what is zoomed is sent with all its pixels
 AT_ONCE = 4  # frames whose masks are sent unasked when they change
@@ -106,8 +110,23 @@ class ShownFrames:
 
     # --- messages for the browser -------------------------------------------------------------------------------------
 
-    def answer_frame(self, content: dict[str, Any]) -> Answer:
-        """The masks on the frame that the browser asks for, and its JPEG file if it says so."""
+    def answer_frames(self, content: dict[str, Any]) -> Answer:
+        """The frames that the browser asks for, one after the other; one that cannot be shown has a "problem"."""
+        found, buffers = [], []
+        for wanted in content["frames"]:
+            try:
+                answer, files = self._answer_frame(wanted)
+            except Exception as problem:  # the other frames are shown
+                if isinstance(problem, VideoEndedEarly):
+                    self.annotation.count = problem.index
+                logger.debug("frame %s cannot be shown", wanted, exc_info=True)
+                answer, files = {"problem": first_line(problem)}, []
+            found.append(answer)
+            buffers += files
+        return {"frames": found}, buffers
+
+    def _answer_frame(self, content: dict[str, Any]) -> Answer:
+        """The masks on a frame, and its JPEG file if the browser wants it."""
         frame = self.annotation.session.check_frame(content["frame"])
         picture = [self.jpeg(frame)] if content.get("picture") else []
         answer, runs = self.masks(frame)

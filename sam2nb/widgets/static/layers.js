@@ -13,8 +13,9 @@ const THUMB = 96; // pixels: the longer side of a thumbnail
  * @typedef {{picture: CanvasImageSource, box: number[], width: number, height: number}} Mask an image whose opacity is
  *   the mask, of the box x1, y1, x2, y2 in width x height pixels; there is nothing outside of it
  * @typedef {{masks: Mask[], scores: (number | null)[], best: number}} Answer the candidates for a prompt
- * @typedef {{fill: HTMLCanvasElement, outline: HTMLCanvasElement, place: number[]}} Layer a mask in a colour, and the
- *   line around it; `place` is the part of the image that they cover, x1, y1, x2, y2 between 0 and 1
+ * @typedef {{fill: HTMLCanvasElement, outline?: HTMLCanvasElement, place: number[], used?: number[]}} Layer a mask in
+ *   a colour, and the line around it; `place` is the part of the image that they cover, x1, y1, x2, y2 between 0 and 1;
+ *   `used`: width and height of the part of `fill` that is drawn, where it holds the line, too, at its opacity
  */
 
 /** @returns {[HTMLCanvasElement, CanvasRenderingContext2D]} */

@@ -73,7 +73,7 @@ export function drawScene(context, scene) {
   const selected = scene.store.entry;
   const others = scene.store.entries.filter((entry) => entry.visible && entry.id !== selected.id);
   for (const entry of [...others, ...(selected.visible ? [selected] : [])]) {
-    const layer = scene.layers.of(entry, colorOf(scene, entry));
+    const layer = scene.layers.of(entry, colorOf(scene, entry), scene);
     if (layer) drawMask(context, scene, layer, scene.opacity, scene.outline);
   }
   if (scene.preview) drawMask(context, scene, scene.preview, Math.max(0.25, scene.opacity * PREVIEW_OPACITY), true);
@@ -85,15 +85,19 @@ export function drawScene(context, scene) {
   if (scene.cursor) drawCursor(context, view.toScreen(...scene.cursor));
 }
 
-function drawPart(context, view, picture, [x1, y1, x2, y2]) {
+function drawPart(context, view, picture, [x1, y1, x2, y2], used = [picture.width, picture.height]) {
   const [left, top] = view.toScreen(x1, y1);
   const [right, bottom] = view.toScreen(x2, y2);
-  context.drawImage(picture, left, top, right - left, bottom - top);
+  context.drawImage(picture, 0, 0, ...used, left, top, right - left, bottom - top);
 }
 
 function drawMask(context, scene, layer, opacity, hasOutline) {
   const { width, height } = scene.view.image;
   const part = layer.place.map((share, index) => share * (index % 2 ? height : width));
+  if (layer.used) {
+    drawPart(context, scene.view, layer.fill, part, layer.used); // its opacity and outline are in it
+    return;
+  }
   context.globalAlpha = opacity;
   drawPart(context, scene.view, layer.fill, part);
   context.globalAlpha = 1;
