@@ -249,7 +249,7 @@ def test_the_widget_fits_in_the_view_and_is_accessible(user, theme, size, densit
     user.picture(f"video_{size}_{theme.split()[1].lower()}_{density}00")
     tall = user.notebook.script(f"return document.querySelector('{ROOT}').offsetHeight")
     view = user.notebook.script("return document.querySelector('.jp-WindowedPanel-outer').clientHeight")
-    assert tall <= max(view, 520), "the widget is taller than the view"
+    assert tall <= max(view, 340), "the widget is taller than the view"
     assert not (faults := axe_faults(user.browser, ROOT)), faults
     show_at(user.browser, *SIZES["wide"])
 
