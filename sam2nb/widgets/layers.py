@@ -31,16 +31,37 @@ def shown_size(size_hw: tuple[int, int], longest: int = LONGEST_SHOWN) -> tuple[
     return shrunk_size(size_hw, longest)
 
 
-def layer_png(mask: np.ndarray) -> bytes:
-    """A mask, (h, w) bool, as a white PNG whose opacity is 255 inside; the browser gives it a colour."""
-    kept, _ = drop_small_islands(mask, int(mask.size * SPECK))
-    opacity = cv2.blur(kept.astype(np.uint8) * 255, (EDGE, EDGE)) if min(mask.shape) > EDGE else kept * np.uint8(255)
+def layer_png(mask: np.ndarray) -> tuple[bytes, list[int]]:
+    """A mask, (h, w) bool, as a white PNG whose opacity is 255 inside; the browser gives it a colour.
+
+    -> the file, cropped to the mask and its edge, and the box that it covers: x1, y1, x2, y2
+    """
+    kept, (rows, columns) = shown_part(mask)
+    opacity = cv2.blur(kept.astype(np.uint8) * 255, (EDGE, EDGE)) if min(kept.shape) > EDGE else kept * np.uint8(255)
     picture = Image.fromarray(opacity, "L")
     picture = picture.convert("P") if picture.mode != "P" else picture
     picture.putpalette([255] * 768)
     target = io.BytesIO()
     picture.save(target, "png", transparency=WHITE_BY_OPACITY, compress_level=1)
-    return target.getvalue()
+    return target.getvalue(), [columns.start, rows.start, columns.stop, rows.stop]
+
+
+def shown_part(mask: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """A mask, (h, w) bool, without its specks, cropped to what is inside and an edge.
+
+    -> the part, its rows and columns
+    """
+    rows, columns = (_around(mask.any(axis=axis)) for axis in (1, 0))
+    kept, _ = drop_small_islands(mask[rows, columns], int(mask.size * SPECK))
+    return kept, (rows, columns)
+
+
+def _around(inside: np.ndarray) -> slice:
+    """The part of a line that holds all that is inside, and an edge around it; at least one pixel."""
+    found = np.flatnonzero(inside)
+    if len(found) == 0:
+        return slice(0, 1)
+    return slice(max(0, int(found[0]) - EDGE), min(len(inside), int(found[-1]) + 1 + EDGE))
 
 
 def part_jpeg(image: np.ndarray, region: Sequence[float]) -> tuple[list[int], bytes]:

@@ -44,7 +44,7 @@ from sam2nb.widgets.still import first_line, picture_of_objects
 logger = logging.getLogger(__name__)
 
 VIEW = ("dom", "layout", "store", "view", "layers", "kernel", "decode", "masks", "remote", "pictures", "local")
-VIEW += ("paint", "pointer", "keys", "panel", "detail", "prompt_view")  # of a video, too
+VIEW += ("paint", "preview", "pointer", "keys", "panel", "detail", "prompt_view")  # of a video, too
 MODULES = (*VIEW, "prompt_widget")
 COLORS = {"include": plotting.INCLUDE_COLOR, "exclude": plotting.EXCLUDE_COLOR, "box": plotting.BOX_COLOR}
 FIRST = 1  # id of the first object
@@ -257,8 +257,10 @@ class PromptWidget(ShownWidget):
 
     def _preview(self, content: dict[str, Any]) -> Answer:
         click = from_state({"id": FIRST, "points": [[content["x"], content["y"], 1]]})
-        layer = _layer(self._answered.preview(click))
-        return {"scores": layer["scores"], "best": layer["best"]}, layer["masks"]
+        found = self._answered.preview(click)
+        layer, (height, width) = _layer(found), found.masks.shape[1:]
+        files = layer.pop("masks")
+        return {**layer, "width": width, "height": height}, files
 
     def _detail(self, content: dict[str, Any]) -> Answer:
         region, pixels = part_jpeg(self.image, content["region"])
@@ -286,4 +288,5 @@ def _full_states(states: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _layer(found: Candidates) -> dict[str, Any]:
     """Candidates as the browser gets them."""
-    return {"masks": [layer_png(m) for m in found.masks], "scores": list(found.scores), "best": found.best}
+    files, boxes = zip(*map(layer_png, found.masks), strict=True)
+    return {"masks": list(files), "boxes": list(boxes), "scores": list(found.scores), "best": found.best}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -10,17 +11,20 @@ from typing import Any
 import numpy as np
 
 from sam2nb import plotting
-from sam2nb.masks.regions import drop_small_islands
-from sam2nb.masks.rle import rle_from_mask
 from sam2nb.media.video import FrameList, FrameSource
-from sam2nb.media.video_file import DEFAULT_FPS, VideoFile
+from sam2nb.media.video_file import DEFAULT_FPS, VideoEndedEarly, VideoFile
+from sam2nb.predict.regions import masks_to_frame
 from sam2nb.predict.video.results import frame_result
+from sam2nb.predict.video.session import ObjectId
 from sam2nb.widgets.base import Answer
-from sam2nb.widgets.layers import SENT_QUALITY, SPECK, part_jpeg, shown_size
-from sam2nb.widgets.runs import pack_runs
+from sam2nb.widgets.layers import SENT_QUALITY, part_jpeg, shown_size
+from sam2nb.widgets.runs import pack_shown
+from sam2nb.widgets.still import first_line
 from sam2nb.widgets.turns import Turns
 from sam2nb.widgets.video_annotation import VideoAnnotation
 from sam2nb.widgets.video_masks import predicted_frames
+
+logger = logging.getLogger(__name__)
 
 LONGEST_FRAME = 800  # pixels: the longer side of a frame that is sent; what is zoomed is sent with all its pixels
 AT_ONCE = 4  # frames whose masks are sent unasked when they change
@@ -69,18 +73,26 @@ class ShownFrames:
         return self._files[frame]
 
     def masks(self, frame: int) -> tuple[dict[str, Any], list[bytes]]:
-        """The masks on a frame: the numbers of the objects and their scores, and runs as `pack_runs` makes them."""
+        """The masks on a frame: the numbers of the objects and their scores, and runs as `pack_shown` makes them."""
         version = self.version  # before the masks are read: a change meanwhile is newer
-        annotation, session = self.annotation, self.annotation.session
-        numbers = {obj_id: number for number, obj_id in annotation.ids.items()}
-        tracker = annotation.predictor.tracker
-        result = frame_result(session, frame, tracker.model.device, tracker.non_overlap_masks, self.shown_hw)
-        rles = []
-        for mask in (result.masks[:, 0] > 0).cpu().numpy():
-            rles.append(rle_from_mask(drop_small_islands(mask, int(mask.size * SPECK))[0]))
-        runs = [part.tobytes() for part in pack_runs(rles, self.shown_hw)]
-        ids = [numbers[obj_id] for obj_id in result.obj_ids]
+        numbers = {obj_id: number for number, obj_id in self.annotation.ids.items()}
+        masks = self._masks(frame)
+        runs = [part.tobytes() for part in pack_shown(list(masks.values()))]
+        ids = [numbers[obj_id] for obj_id in masks]
         return {"frame": frame, "version": version, "ids": ids, "scores": self.scores(frame)}, runs
+
+    def _masks(self, frame: int) -> dict[ObjectId, np.ndarray]:
+        """The masks of the objects that have one on a frame, as they are shown: (h, w) bool by id"""
+        session, tracker = self.annotation.session, self.annotation.predictor.tracker
+        if tracker.non_overlap_masks:
+            result = frame_result(session, frame, tracker.model.device, True, self.shown_hw)
+            return dict(zip(result.obj_ids, (result.masks[:, 0] > 0).cpu().numpy(), strict=True))
+        found = {obj_id: track.shown_at(frame) for obj_id, track in list(session.objects.items())}
+        return {
+            obj_id: (masks_to_frame(one.mask_logits, one.region, self.shown_hw)[0, 0] > 0).cpu().numpy()
+            for obj_id, one in found.items()
+            if one is not None
+        }
 
     def scores(self, frame: int) -> dict[str, list[float]]:
         """Presence and quality of each object that has a prediction on a frame, by its number."""
@@ -98,8 +110,23 @@ class ShownFrames:
 
     # --- messages for the browser -------------------------------------------------------------------------------------
 
-    def answer_frame(self, content: dict[str, Any]) -> Answer:
-        """The masks on the frame that the browser asks for, and its JPEG file if it says so."""
+    def answer_frames(self, content: dict[str, Any]) -> Answer:
+        """The frames that the browser asks for, one after the other; one that cannot be shown has a "problem"."""
+        found, buffers = [], []
+        for wanted in content["frames"]:
+            try:
+                answer, files = self._answer_frame(wanted)
+            except Exception as problem:  # the other frames are shown
+                if isinstance(problem, VideoEndedEarly):
+                    self.annotation.count = problem.index
+                logger.debug("frame %s cannot be shown", wanted, exc_info=True)
+                answer, files = {"problem": first_line(problem)}, []
+            found.append(answer)
+            buffers += files
+        return {"frames": found}, buffers
+
+    def _answer_frame(self, content: dict[str, Any]) -> Answer:
+        """The masks on a frame, and its JPEG file if the browser wants it."""
         frame = self.annotation.session.check_frame(content["frame"])
         picture = [self.jpeg(frame)] if content.get("picture") else []
         answer, runs = self.masks(frame)

@@ -22,7 +22,6 @@ import numpy as np
 import traitlets
 
 from sam2nb import plotting
-from sam2nb.media.video_file import VideoEndedEarly
 from sam2nb.predict.video.predictor import SAM2VideoPredictor
 from sam2nb.predict.video.session import FrameResult, VideoSession
 from sam2nb.widgets.answers import note_about
@@ -195,14 +194,18 @@ class VideoPromptWidget(ShownWidget):
     def answers(self) -> dict[str, Callable[[dict[str, Any]], Answer | None]]:
         """The function that answers a request of each kind."""
         shown = {"detail": self._shown.answer_detail, "lanes": self._shown.answer_lanes}
-        return {**shown, "frame": self._frame, "begin": self._begin, "stop": self._ask_to_stop, "export": self._export}
+        return {
+            **shown,
+            "frames": self._frames,
+            "begin": self._begin,
+            "stop": self._ask_to_stop,
+            "export": self._export,
+        }
 
-    def _frame(self, content: dict[str, Any]) -> Answer:
-        try:
-            return self._shown.answer_frame(content)
-        except VideoEndedEarly as end:
-            self._annotation.count = self.count = end.index
-            raise
+    def _frames(self, content: dict[str, Any]) -> Answer:
+        answer = self._shown.answer_frames(content)
+        self.count = self._annotation.count  # the video may end early
+        return answer
 
     def _begin(self, content: dict[str, Any]) -> Answer:
         self._propagation.begin(content["direction"])

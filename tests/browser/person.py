@@ -1,4 +1,4 @@
-"""A person in front of a PromptWidget: mouse, keyboard, and what can be seen."""
+"""A person in front of a widget: mouse, keyboard, and what can be seen."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ CANVAS = ".sam2nb-stage > canvas"
 
 
 class Person:
-    """Mouse and keyboard on a widget; places are pixels of the photograph, which is a square.
+    """Mouse and keyboard on a widget; places are pixels of the image, whose width and height are `size`.
 
-    root: a selector of the widget, by default the first one.
+    root: a selector of the widget, by default the first PromptWidget.
     """
 
-    def __init__(self, notebook, side: int = 512, root: str = ROOT) -> None:
-        self.notebook, self.browser, self.side, self.root = notebook, notebook.browser, side, root
+    def __init__(self, notebook, size: tuple[int, int] = (512, 512), root: str = ROOT) -> None:
+        self.notebook, self.browser, self.size, self.root = notebook, notebook.browser, size, root
 
     def start_again(self) -> None:
         self.notebook.run_new_cell("widget.objects = []")
@@ -38,8 +38,9 @@ class Person:
     def moved(self, x: float, y: float, chain=None):
         if chain is None:
             self.show()
-        scale = self.canvas.size["width"] / self.side
-        offset = round((x - self.side / 2) * scale), round((y - self.side / 2) * scale)
+        width, height = self.size
+        scale = self.canvas.size["width"] / width
+        offset = round((x - width / 2) * scale), round((y - height / 2) * scale)
         return (chain or self.pointer()).move_to_element_with_offset(self.canvas, *offset)
 
     def hover(self, x: float, y: float) -> None:
@@ -65,9 +66,9 @@ class Person:
         return self.notebook.script(f"return document.querySelector('{self.root}').dataset.{name}")
 
     def pixel(self, x: float, y: float) -> list[int]:
-        """The colour on the canvas at a pixel of the photograph, when the whole of it is shown."""
+        """The colour on the canvas at a pixel of the image, when the whole of it is shown."""
         return self.notebook.script(
-            f"const c = document.querySelector('{self.root} {CANVAS}'); const k = c.width / {self.side};"
+            f"const c = document.querySelector('{self.root} {CANVAS}'); const k = c.width / {self.size[0]};"
             "return Array.from(c.getContext('2d').getImageData(arguments[0] * k, arguments[1] * k, 1, 1).data)",
             x,
             y,

@@ -169,3 +169,14 @@ def test_onnxruntime_web_comes_from_npm_once_and_only_if_it_is_the_published_arc
         assert gzip.decompress(ort_web.ort_web(gpu).wasm) == name.encode()
     monkeypatch.setattr(ort_web, "npm_pack", None)
     assert ort_web.fetch_ort_web() == home
+
+
+def test_a_model_of_another_engine_has_a_decoder_for_the_browser(here, photo, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("sam2nb.engines.openvino_files.checkpoint_folder", lambda: here)
+    compiled = load_model("sam2nb_nano", device="cpu", image_size=SIDE, engine="openvino")
+    predictor = SAM2ImagePredictor(compiled, closer=False)
+    predictor.set_image(photo)  # compiles what a copy cannot take along
+    offer, _ = ask(predictor, "offer")
+    features, buffers = ask(predictor, "features")
+    assert offer["key"].startswith(f"sam2nb_nano-{SIDE}-") and features["maps"] == list(MAPS) and len(buffers) == 3

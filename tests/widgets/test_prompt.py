@@ -73,9 +73,11 @@ def test_prompts_from_the_browser_are_segmented_and_the_mask_is_sent_back():
     assert widget.mask is None and widget.layers == {} and widget.masks.shape == (0, 60, 80)
     browser.prompt({"points": [[40.5, 30.25, 1], [60, 20, 0]]})
     assert widget.points.tolist() == [[40.5, 30.25], [60, 20]] and widget.labels.tolist() == [1, 0]
-    layer = np.asarray(Image.open(io.BytesIO(widget.layers["1"]["masks"][0])).convert("RGBA"))
-    assert layer.shape == (60, 80, 4)
-    assert ((layer[..., 3] > 127) == widget.mask).mean() > 0.99, "the edge is smooth, the rest is the mask"
+    layer, (x1, y1, x2, y2) = widget.layers["1"], widget.layers["1"]["boxes"][0]
+    opacity = np.zeros((60, 80), np.uint8)
+    opacity[y1:y2, x1:x2] = np.asarray(Image.open(io.BytesIO(layer["masks"][0])).convert("RGBA"))[..., 3]
+    assert ((opacity > 127) == widget.mask).mean() > 0.99, "the edge is smooth, the rest is the mask"
+    assert opacity[y1:y2, x1:x2].size < opacity.size, "only the mask travels"
     browser.prompt({"points": []})
     assert widget.mask is None and widget.layers == {}
 
@@ -133,7 +135,8 @@ def test_a_large_image_is_sent_small_but_segmented_in_its_own_pixels():
 
     widget = PromptWidget(large, segment, points=[[1500, 700]])
     assert Image.open(io.BytesIO(widget.picture)).size == (1024, 512)
-    assert Image.open(io.BytesIO(widget.layers["1"]["masks"][0])).size == (1024, 512)
+    assert Image.open(io.BytesIO(widget.layers["1"]["masks"][0])).height == 512
+    assert widget.layers["1"]["boxes"] == [[0, 0, 515, 512]], "half of 1024 pixels, and an edge"
     assert widget.size == [3000, 1500] and widget.masks.shape == (1, 1500, 3000) and widget.masks.sum() == 1500**2
     content, (pixels,) = Browser(widget).ask(kind="detail", region=[100, 50, 400, 200])
     assert content["region"] == [100, 50, 400, 200] and Image.open(io.BytesIO(pixels)).size == (300, 150)

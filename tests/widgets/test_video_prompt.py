@@ -68,6 +68,12 @@ class Browser:
             self.came.clear()
 
 
+def ask_for_frame(browser, number, picture=False):
+    """The answer to a request for one frame."""
+    content, buffers = browser.ask(kind="frames", frames=[{"frame": number, "picture": picture}])
+    return content["frames"][0], buffers
+
+
 def same(masks, others):
     """Whether masks by frame and name are equal, and there are some."""
     assert len(masks) > 0 and list(masks) == list(others)
@@ -200,7 +206,7 @@ def test_a_button_propagates_on_a_thread_reports_every_frame_and_stops(widget):
     browser = Browser(widget)
     assert "problem" not in browser.ask(kind="begin", direction="forward")[0]
     browser.wait(lambda: browser.of_kind("scores"))
-    content, buffers = browser.ask(kind="frame", frame=0, picture=True)
+    content, buffers = ask_for_frame(browser, 0, picture=True)
     assert content["ids"] == [1] and len(buffers) == 4, "answered while the thread works"
     browser.ask(kind="stop")
     browser.wait(lambda: not widget.running)
@@ -286,7 +292,7 @@ def test_a_clip_that_ends_early_is_tracked_as_far_as_it_goes(predictor):
 
     widget = VideoPromptWidget(predictor, Cut(CLIP), prompts=[CUP])
     browser = Browser(widget)
-    content, _ = browser.ask(kind="frame", frame=7, picture=True)
+    content, _ = ask_for_frame(browser, 7, picture=True)
     assert content["problem"] == f"VideoEndedEarly: clip.mp4 ends early: 5 of {COUNT} frames can be decoded"
     assert widget.count == 5
     other = VideoPromptWidget(predictor, Cut(CLIP), prompts=[CUP])
@@ -305,18 +311,18 @@ def test_two_widgets_share_a_predictor_and_propagate_at_once(predictor):
 
 
 def test_runs_hold_the_masks_and_only_pictures_that_are_asked_for_travel(widget):
-    content, (picture, *runs) = Browser(widget).ask(kind="frame", frame=0, picture=True)
+    content, (picture, *runs) = ask_for_frame(Browser(widget), 0, picture=True)
     assert Image.open(io.BytesIO(picture)).size == SIZE_HW[::-1] and content["scores"]["1"][1] > 0
     [mask] = unpack(*(np.frombuffer(part, "<u4") for part in runs), SIZE_HW)
     assert (mask == widget.masks[0]["cup"]).mean() > 0.99
-    assert len(Browser(widget).ask(kind="frame", frame=1)[1]) == 3
-    assert "frame_idx must be in 0..7" in Browser(widget).ask(kind="frame", frame=99)[0]["problem"]
+    assert len(ask_for_frame(Browser(widget), 1)[1]) == 3
+    assert "frame_idx must be in 0..7" in ask_for_frame(Browser(widget), 99)[0]["problem"]
 
 
 def test_a_large_video_is_sent_small_and_looked_at_in_its_own_pixels(predictor):
     large = np.zeros((2, 900, 1600, 3), np.uint8)
     browser = Browser(VideoPromptWidget(predictor, large))
-    _, (picture, *_) = browser.ask(kind="frame", frame=1, picture=True)
+    _, (picture, *_) = ask_for_frame(browser, 1, picture=True)
     assert Image.open(io.BytesIO(picture)).size == (800, 450)
     content, (pixels,) = browser.ask(kind="detail", frame=1, region=[100, 50, 400, 200])
     assert content["region"] == [100, 50, 400, 200] and Image.open(io.BytesIO(pixels)).size == (300, 150)

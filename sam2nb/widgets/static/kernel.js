@@ -9,7 +9,8 @@ const SILENT = "Python is busy, or its kernel was restarted. Your prompts stay; 
 /**
  * Whoever answers previews: Python, or a decoder in the browser, which also answers prompts until Python does.
  * @typedef {Object} Decoder
- * @property {(x: number, y: number) => Promise<import("./layers.js").Answer | null>} preview
+ * @property {(x: number, y: number, choice?: number | null) => Promise<import("./layers.js").Answer | null>} preview
+ *   `choice`: which of the masks is looked at
  * @property {(entry: import("./store.js").Entry) => Promise<import("./layers.js").Answer | null>} [answer]
  * @property {() => void} close
  */
@@ -85,7 +86,8 @@ export class Kernel {
       done(null);
       return;
     }
-    done(await decodeAnswer({ masks: buffers, scores: content.scores, best: content.best }));
+    const { boxes, scores, best, width, height } = content;
+    done(await decodeAnswer({ masks: buffers, boxes, scores, best }, { width, height }));
   }
 
   close() {

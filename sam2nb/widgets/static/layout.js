@@ -50,7 +50,8 @@ export function fitCanvas({ root, canvas, side, unfolded }, image) {
   const [width, height] = [image.width, image.height].map((length) => Math.max(1, Math.floor(length * scale)));
   const density = window.devicePixelRatio || 1;
   Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
-  side.style.maxHeight = isBeside ? `${Math.max(height, LEAST_SIDE)}px` : "";
+  const tallest = Math.max(height, Math.min(LEAST_SIDE, viewHeight(root) / 2)); // the controls scroll
+  side.style.maxHeight = isBeside ? `${tallest}px` : "";
   canvas.width = Math.round(width * density);
   canvas.height = Math.round(height * density);
   return [width, height];

@@ -6,6 +6,9 @@ import { openModel } from "./remote.js";
 import { unpacked, widened } from "./decode.js";
 
 const LONGEST_PREVIEW = 512; // pixels of a mask
+const LONGEST_OTHER = 128; // of those that are not chosen, until Python's come or one of them is chosen
+const SOON = 250; // milliseconds: a Python that answers within these is given the processor first
+const LATE = 1.5; // times its last answer: then the browser no longer waits for it
 const NO_WASM = "This browser has no WebAssembly, so that Python makes the masks.";
 
 /** Models that are open in this page, for all its widgets. @type {Map<string, {model: Promise<any>, users: number}>} */
@@ -66,8 +69,8 @@ export class LocalDecoder {
   }
 
   /** The masks for a click that was not made; null if a newer one took its place. */
-  preview(x, y) {
-    return this.decode({ points: [[x, y, 1]] });
+  preview(x, y, choice = null) {
+    return this.decode({ points: [[x, y, 1]] }, { choice });
   }
 
   /**
@@ -77,11 +80,12 @@ export class LocalDecoder {
   answer({ points, box, choice, look }) {
     if (look !== null || (!points.length && !box.length)) return Promise.resolve(null);
     const isAmbiguous = points.length === 1 && !box.length;
-    return this.decode({ points, box, choice }, isAmbiguous ? null : "best"); // one mask, as Python gives
+    return this.decode({ points, box, choice }, isAmbiguous ? { choice } : { only: "best" }); // one, as Python gives
   }
 
-  async decode(prompt, only = null) {
-    const found = await this.model.decode(this.image, prompt, { ...this.shown, only });
+  async decode(prompt, wanted) {
+    const small = fitted(this.shown, LONGEST_OTHER);
+    const found = await this.model.decode(this.image, prompt, { ...this.shown, small, ...wanted });
     return found && answerOf(found);
   }
 
@@ -141,18 +145,22 @@ export async function decodeHere(ui) {
  * @param {any} ui see prompt_view.js
  */
 export async function answerHere(ui) {
+  const { decoder } = ui;
   const { entry } = ui.store;
   const promptsNow = () => {
     const { id, points, box, choice, look } = ui.store.entry;
     return JSON.stringify([id, points, box, choice, look]);
   };
   const prompts = promptsNow();
-  if (!ui.decoder.answer || prompts === ui.promptsHere) return;
+  if (!decoder.answer || prompts === ui.promptsHere) return;
   ui.promptsHere = prompts;
   const revision = ui.model.get("revision");
+  const isLate = () => ui.model.get("revision") !== revision || promptsNow() !== prompts;
   try {
-    const answer = await ui.decoder.answer(entry);
-    if (!answer || ui.model.get("revision") !== revision || promptsNow() !== prompts) return;
+    if (ui.pythonMs < SOON) await new Promise((done) => setTimeout(done, LATE * ui.pythonMs));
+    if (isLate() || ui.isClosed || ui.decoder !== decoder) return;
+    const answer = await decoder.answer(entry);
+    if (!answer || isLate()) return;
     ui.layers.answers.set(entry.id, { ...answer, key: null });
     ui.drawNow();
     if (ui.clickedAt !== null) ui.root.dataset.shownMs = (performance.now() - ui.clickedAt).toFixed(1);

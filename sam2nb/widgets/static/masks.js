@@ -3,8 +3,8 @@
 const SPECK_SHARE = 0.0005; // of the image: smaller islands of a mask are not shown
 
 /**
- * @typedef {{alpha: Uint8ClampedArray, width: number, height: number, area: number}} Opacity of every pixel, row by
- *   row, and the number of pixels inside
+ * @typedef {{alpha: Uint8ClampedArray, width: number, height: number, box: number[], area: number}} Opacity of every
+ *   pixel, row by row, the box that holds all of the mask (x1, y1, x2, y2) and the number of pixels inside
  */
 
 /**
@@ -17,15 +17,25 @@ export function logitsOf({ logits, size }, number) {
 }
 
 /**
+ * @typedef {{width: number, height: number, only?: "best" | null, choice?: number | null,
+ *   small?: {width: number, height: number} | null}} Shown size of the masks. `only`: leave all others out; `small`:
+ *   the size of those that are not chosen, where they are but thumbnails; `choice`: the chosen one, else the best
+ */
+
+/**
  * An answer with its masks as they are shown, in the order of `order`; the same answer where no size is given.
  * @param {import("./decode.js").Decoded} found
- * @param {{width: number, height: number, only?: "best" | null} | null} [shown] `only`: leave the other masks out
+ * @param {Shown | null} [shown]
  * @returns {import("./decode.js").Decoded & {masks?: Opacity[]}}
  */
 export function withMasks(found, shown = null) {
   if (!shown) return found;
   const order = shown.only ? [found.best] : found.order;
-  const masks = order.map((number) => maskOf(logitsOf(found, number), found.size, shown.width, shown.height));
+  const chosen = order[shown.choice ?? -1] ?? found.best;
+  const masks = order.map((number) => {
+    const { width, height } = shown.small && number !== chosen ? shown.small : shown;
+    return maskOf(logitsOf(found, number), found.size, width, height);
+  });
   return { ...found, order, masks };
 }
 
@@ -41,48 +51,54 @@ export function maskOf(logits, size, width, height) {
   const inside = withoutSpecks(full, width, height);
   const alpha = new Uint8ClampedArray(width * height);
   let area = 0;
+  const box = [width, height, 0, 0];
   for (let y = 0, at = 0; y < height; y += 1) {
+    const up = y > 0 ? width : 0;
+    const down = y < height - 1 ? width : 0;
     for (let x = 0; x < width; x += 1, at += 1) {
       const left = x > 0 ? at - 1 : at;
       const right = x < width - 1 ? at + 1 : at;
-      const above = y > 0 ? at - width : at;
-      const below = y < height - 1 ? at + width : at;
-      const around = inside[left] + inside[right] + inside[above] + inside[below];
-      area += inside[at];
-      if (around === 4 * inside[at]) {
-        alpha[at] = 255 * inside[at]; // specks and holes have logits of the other sign
-        continue;
+      const kind = inside[at];
+      area += kind;
+      if (inside[left] + inside[right] + inside[at - up] + inside[at + down] === 4 * kind) {
+        alpha[at] = 255 * kind; // specks and holes have logits of the other sign
+        if (!kind || (x && x < width - 1)) continue; // not at an edge of the box
+      } else {
+        // how far the edge is, in pixels: the logit over its slope
+        const across = full[right] - full[left];
+        const along = full[at + down] - full[at - up];
+        alpha[at] = 255 * (0.5 + full[at] / (Math.sqrt(across * across + along * along) / 2 || 1));
       }
-      // how far the edge is, in pixels: the logit over its slope
-      const across = full[right] - full[left];
-      const down = full[below] - full[above];
-      alpha[at] = 255 * (0.5 + full[at] / (Math.sqrt(across * across + down * down) / 2 || 1));
+      if (x < box[0]) box[0] = x;
+      if (x >= box[2]) box[2] = x + 1;
+      if (y < box[1]) box[1] = y;
+      box[3] = y + 1;
     }
   }
-  return { alpha, width, height, area };
+  return { alpha, width, height, box: area ? box : [0, 0, 0, 0], area };
 }
 
 /**
- * Upsample logits bilinearly, as the package does.
+ * Upsample logits bilinearly, as the package does: every row along x first, then between rows.
  * @param {Float32Array} logits @param {number} size
  * @param {number} width @param {number} height
  * @returns {Float32Array}
  */
 export function upsampled(logits, size, width, height) {
-  const full = new Float32Array(width * height);
+  const wide = new Float32Array(width * size);
   const columns = neighbours(size, width);
+  for (let row = 0, at = 0; row < size; row += 1) {
+    for (let x = 0; x < width; x += 1, at += 1) {
+      const left = logits[row * size + columns.low[x]];
+      wide[at] = left + (logits[row * size + columns.high[x]] - left) * columns.part[x];
+    }
+  }
+  const full = new Float32Array(width * height);
   const rows = neighbours(size, height);
   for (let y = 0, at = 0; y < height; y += 1) {
-    const top = rows.low[y] * size;
-    const bottom = rows.high[y] * size;
-    const down = rows.part[y];
+    const [top, bottom, part] = [rows.low[y] * width, rows.high[y] * width, rows.part[y]];
     for (let x = 0; x < width; x += 1, at += 1) {
-      const left = columns.low[x];
-      const right = columns.high[x];
-      const along = columns.part[x];
-      const upper = logits[top + left] * (1 - along) + logits[top + right] * along;
-      const lower = logits[bottom + left] * (1 - along) + logits[bottom + right] * along;
-      full[at] = upper * (1 - down) + lower * down;
+      full[at] = wide[top + x] + (wide[bottom + x] - wide[top + x]) * part;
     }
   }
   return full;
@@ -112,59 +128,67 @@ export function withoutSpecks(full, width, height) {
   const inside = new Uint8Array(full.length);
   for (let i = 0; i < full.length; i += 1) inside[i] = full[i] > 0 ? 1 : 0;
   const least = SPECK_SHARE * full.length;
-  const regions = regionsOf(inside, width, height);
-  const islands = regions.filter((region) => inside[region[0]]);
-  const largest = Math.max(0, ...islands.map((island) => island.length));
-  for (const region of regions) {
-    if (region.length >= least || (inside[region[0]] && region.length === largest)) continue;
-    const other = 1 - inside[region[0]];
-    for (const at of region) inside[at] = other;
-  }
+  const { starts, regions, areas } = regionsOf(inside, width, height);
+  let largest = 0;
+  regions.forEach((region, run) => {
+    if (inside[starts[run]]) largest = Math.max(largest, areas[region]);
+  });
+  const flipped = regions.map((region, run) => {
+    const kind = inside[starts[run]];
+    return areas[region] >= least || (kind && areas[region] === largest) ? kind : 1 - kind;
+  });
+  flipped.forEach((kind, run) => inside.fill(kind, starts[run], starts[run + 1]));
   return inside;
 }
 
-/** The regions of equal pixels, islands and what lies between them. @returns {Int32Array[]} */
+/**
+ * The regions of equal pixels, islands and what lies between them; pixels that meet at a corner hang together.
+ * @param {Uint8Array} inside @param {number} width @param {number} height
+ * @returns {{starts: number[], regions: number[], areas: number[]}} the runs of equal pixels, row by row, as the pixels
+ *   where they start and one more for the end; the region of each run, and the area of each region
+ */
 function regionsOf(inside, width, height) {
-  const seen = new Uint8Array(inside.length);
-  const stack = new Int32Array(inside.length);
-  const regions = [];
-  for (let start = 0; start < inside.length; start += 1) {
-    if (!seen[start]) regions.push(floodFrom(start, inside, seen, stack, width, height));
-  }
-  return regions;
-}
-
-/** The pixels of one kind that hang together with `start`, corners included. @returns {Int32Array} */
-function floodFrom(start, inside, seen, stack, width, height) {
-  let found = 1; // pixels before `next` are done, those before `found` wait
-  const kind = inside[start];
-  stack[0] = start;
-  seen[start] = 1;
-  for (let next = 0; next < found; next += 1) {
-    const x = stack[next] % width;
-    const y = (stack[next] - x) / width;
-    for (let row = Math.max(0, y - 1); row <= Math.min(height - 1, y + 1); row += 1) {
-      for (let column = Math.max(0, x - 1); column <= Math.min(width - 1, x + 1); column += 1) {
-        const at = row * width + column;
-        if (seen[at] || inside[at] !== kind) continue;
-        seen[at] = 1;
-        stack[found] = at;
-        found += 1;
+  const starts = [];
+  const parents = []; // of each run: an earlier run of its region, or itself
+  const root = (run) => {
+    while (parents[run] !== run) run = parents[run] = parents[parents[run]];
+    return run;
+  };
+  let above = 0; // the first run of the row above that may touch
+  for (let y = 0, at = 0; y < height; y += 1) {
+    const firstOfRow = starts.length;
+    for (const end = at + width; at < end; ) {
+      const [run, kind, start] = [starts.length, inside[at], at];
+      while (at < end && inside[at] === kind) at += 1;
+      starts.push(start);
+      parents.push(run);
+      while (above < firstOfRow && starts[above + 1] + width < start) above += 1;
+      for (let other = above; other < firstOfRow && starts[other] + width <= at; other += 1) {
+        if (inside[starts[other]] !== kind) continue;
+        const [one, two] = [root(other), root(run)];
+        parents[Math.max(one, two)] = Math.min(one, two);
       }
     }
+    above = firstOfRow;
   }
-  return stack.slice(0, found);
+  starts.push(inside.length);
+  const regions = parents.map((_, run) => root(run));
+  const areas = new Array(regions.length).fill(0);
+  regions.forEach((region, run) => (areas[region] += starts[run + 1] - starts[run]));
+  return { starts, regions, areas };
 }
 
 /**
- * A mask as a white picture whose opacity is the mask.
+ * A mask as a white picture whose opacity is the mask, cropped to its box.
  * @param {Opacity} mask
  * @returns {ImageData}
  */
-export function whiteOf({ alpha, width, height }) {
-  const picture = new ImageData(width, height);
-  picture.data.fill(255);
-  for (let at = 0; at < alpha.length; at += 1) picture.data[4 * at + 3] = alpha[at];
+export function whiteOf({ alpha, width, box: [x1, y1, x2, y2] }) {
+  const picture = new ImageData(Math.max(1, x2 - x1), Math.max(1, y2 - y1));
+  const pixels = new Uint32Array(picture.data.buffer);
+  for (let y = y1, to = 0; y < y2; y += 1) {
+    for (let x = x1; x < x2; x += 1, to += 1) pixels[to] = (alpha[y * width + x] << 24) | 0xffffff; // ABGR
+  }
   return picture;
 }
 

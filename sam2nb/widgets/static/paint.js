@@ -1,5 +1,7 @@
 // Draw the image, the masks and the prompts on the canvas.
 
+import { blankCanvas } from "./layers.js";
+
 const CURSOR = 12; // half the size of the keyboard's cross, in CSS pixels
 const MARK = 7; // radius of a click
 const PREVIEW_OPACITY = 0.6; // of that of a mask
@@ -9,13 +11,15 @@ const PREVIEW_OPACITY = 0.6; // of that of a mask
  * @property {import("./view.js").View} view
  * @property {ImageBitmap | null} picture
  * @property {{region: number[], picture: ImageBitmap} | null} detail the part that is zoomed, with all its pixels
+ * @property {Backdrop} backdrop
+ * @property {ImageSmoothingQuality} smooth with which the picture is scaled
  * @property {import("./store.js").Store} store
  * @property {import("./layers.js").Layers} layers
  * @property {string[]} palette
  * @property {{include: string, exclude: string, box: string}} colors
  * @property {number} opacity
  * @property {boolean} outline
- * @property {{fill: HTMLCanvasElement, outline: HTMLCanvasElement} | null} preview
+ * @property {import("./layers.js").Layer | null} preview
  * @property {number[] | null} drag the box that is being drawn
  * @property {{stroke: import("./store.js").Stroke} | null} painting
  * @property {[number, number] | null} cursor of the keyboard
@@ -25,6 +29,32 @@ const PREVIEW_OPACITY = 0.6; // of that of a mask
 /** The colour of an object. */
 export function colorOf(scene, entry) {
   return scene.palette[entry.color % scene.palette.length];
+}
+
+/** The image as it is seen, without masks: drawn once for each view of it, since smooth scaling is slow. */
+export class Backdrop {
+  constructor() {
+    [this.canvas, this.context] = blankCanvas(1, 1);
+    this.shown = "";
+    this.pictures = [];
+  }
+
+  /** @param {Scene} scene @param {{width: number, height: number}} size in pixels of the screen */
+  of({ view, picture, detail, smooth }, { width, height }) {
+    const shown = [width, height, view.width, view.scale, ...view.center].join();
+    const isSame = shown === this.shown && picture === this.pictures[0] && detail === this.pictures[1];
+    if (isSame) return this.canvas;
+    Object.assign(this, { shown, pictures: [picture, detail] });
+    const { canvas, context } = this;
+    Object.assign(canvas, { width, height }); // which clears it
+    const density = width / view.width;
+    context.setTransform(density, 0, 0, density, 0, 0);
+    context.imageSmoothingEnabled = view.scale * (view.image.width / picture.width) < 6; // from there on, show pixels
+    context.imageSmoothingQuality = smooth;
+    drawPart(context, view, picture, [0, 0, view.image.width, view.image.height]);
+    if (detail) drawPart(context, view, detail.picture, detail.region);
+    return canvas;
+  }
 }
 
 /**
@@ -37,18 +67,13 @@ export function drawScene(context, scene) {
   const density = context.canvas.width / view.width;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-  context.setTransform(density, 0, 0, density, 0, 0);
   if (!scene.picture) return;
-  const { width, height } = view.image;
-  context.imageSmoothingEnabled = view.scale * (width / scene.picture.width) < 6; // from there on, show pixels
-  context.imageSmoothingQuality = "high";
-  drawPart(context, view, scene.picture, [0, 0, width, height]);
-  if (scene.detail) drawPart(context, view, scene.detail.picture, scene.detail.region);
-  context.imageSmoothingEnabled = true;
+  context.drawImage(scene.backdrop.of(scene, context.canvas), 0, 0);
+  context.setTransform(density, 0, 0, density, 0, 0);
   const selected = scene.store.entry;
   const others = scene.store.entries.filter((entry) => entry.visible && entry.id !== selected.id);
   for (const entry of [...others, ...(selected.visible ? [selected] : [])]) {
-    const layer = scene.layers.of(entry, colorOf(scene, entry));
+    const layer = scene.layers.of(entry, colorOf(scene, entry), scene);
     if (layer) drawMask(context, scene, layer, scene.opacity, scene.outline);
   }
   if (scene.preview) drawMask(context, scene, scene.preview, Math.max(0.25, scene.opacity * PREVIEW_OPACITY), true);
@@ -60,18 +85,23 @@ export function drawScene(context, scene) {
   if (scene.cursor) drawCursor(context, view.toScreen(...scene.cursor));
 }
 
-function drawPart(context, view, picture, [x1, y1, x2, y2]) {
+function drawPart(context, view, picture, [x1, y1, x2, y2], used = [picture.width, picture.height]) {
   const [left, top] = view.toScreen(x1, y1);
   const [right, bottom] = view.toScreen(x2, y2);
-  context.drawImage(picture, left, top, right - left, bottom - top);
+  context.drawImage(picture, 0, 0, ...used, left, top, right - left, bottom - top);
 }
 
 function drawMask(context, scene, layer, opacity, hasOutline) {
   const { width, height } = scene.view.image;
+  const part = layer.place.map((share, index) => share * (index % 2 ? height : width));
+  if (layer.used) {
+    drawPart(context, scene.view, layer.fill, part, layer.used); // its opacity and outline are in it
+    return;
+  }
   context.globalAlpha = opacity;
-  drawPart(context, scene.view, layer.fill, [0, 0, width, height]);
+  drawPart(context, scene.view, layer.fill, part);
   context.globalAlpha = 1;
-  if (hasOutline) drawPart(context, scene.view, layer.outline, [0, 0, width, height]);
+  if (hasOutline) drawPart(context, scene.view, layer.outline, part);
 }
 
 function drawStroke(context, scene, entry) {

@@ -36,12 +36,13 @@ export function pixelsOf(image, longest) {
  * @returns {import("./layers.js").Answer}
  */
 export function answerOf({ masks, scores, order, best }) {
-  return { masks: masks.map(canvasOf), scores: order.map((number) => scores[number]), best: order.indexOf(best) };
+  return { masks: masks.map(cropped), scores: order.map((number) => scores[number]), best: order.indexOf(best) };
 }
 
-/** A mask as a white canvas whose opacity is the mask. @param {import("./masks.js").Opacity} mask */
-function canvasOf(mask) {
-  const [canvas, context] = blankCanvas(mask.width, mask.height);
+/** A mask as a white canvas. @param {import("./masks.js").Opacity} mask @returns {import("./layers.js").Mask} */
+function cropped(mask) {
+  const { box, width, height } = mask;
+  const [canvas, context] = blankCanvas(box[2] - box[0], box[3] - box[1]);
   context.putImageData(whiteOf(mask), 0, 0);
-  return canvas;
+  return { picture: canvas, box, width, height };
 }

@@ -2,7 +2,7 @@
 // pages of the notebooks build their elements around it.
 
 import { button, download } from "./dom.js";
-import { blankCanvas, outlined, thumbnail, tinted } from "./layers.js";
+import { blankCanvas, layerOf, thumbnail } from "./layers.js";
 import { cutOutOf, logitsOf, maskOf } from "./masks.js";
 import { LONGEST_KEPT, answerOf, fitted, pixelsOf } from "./pictures.js";
 import { Stage } from "./stage.js";
@@ -108,7 +108,7 @@ export class Pointing {
     const started = performance.now();
     const found = at ? await this.decode([[...at, 1]], null, "best") : null;
     if ((at && !found) || this.history.length || this.pointer !== at) return;
-    this.stage.mask = found && layerOf(answerOf(found).masks[0], HOVER_OPACITY);
+    this.stage.mask = found && shownMask(answerOf(found).masks[0], HOVER_OPACITY);
     this.stage.draw();
     if (!found) return;
     this.times.firstMask ??= performance.now();
@@ -150,7 +150,7 @@ export class Pointing {
   /** Take one of the masks. @param {number} index */
   choose(index) {
     this.choice = index;
-    this.stage.mask = layerOf(this.answer.masks[index], MASK_OPACITY);
+    this.stage.mask = shownMask(this.answer.masks[index], MASK_OPACITY);
     this.refresh();
     const { area, width, height } = this.found.masks[index];
     const share = ((100 * area) / (width * height)).toFixed(1);
@@ -214,6 +214,6 @@ export class Pointing {
 }
 
 /** A mask as it is drawn on the photograph. */
-function layerOf(mask, opacity) {
-  return { fill: tinted(mask, COLOR), outline: outlined(mask, "white"), opacity };
+function shownMask(mask, opacity) {
+  return { ...layerOf(mask, COLOR, "white"), opacity };
 }

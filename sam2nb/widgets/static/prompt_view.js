@@ -6,16 +6,16 @@ import { Detail } from "./detail.js";
 import { fitCanvas, onResize } from "./layout.js";
 import { Store, rounded } from "./store.js";
 import { View } from "./view.js";
-import { Layers, chosenMask, outlined, tinted } from "./layers.js";
+import { Layers, chosenMask } from "./layers.js";
 import { Kernel, Watch } from "./kernel.js";
-import { answerHere, decodeHere, fallBack } from "./local.js";
-import { colorOf, drawScene } from "./paint.js";
+import { answerHere, decodeHere } from "./local.js";
+import { Backdrop, drawScene } from "./paint.js";
+import { Preview } from "./preview.js";
 import { listenToPointer } from "./pointer.js";
 import { listenToKeys } from "./keys.js";
 import { makeHelp, makeSide, makeToolbar } from "./panel.js";
 
 const HINT = "Point and click; keys are listed below.";
-const PREVIEW_MOVE = 2; // screen pixels that the mouse moves before another preview
 
 /** A view of a model; several views may show the same one. */
 export class PromptView {
@@ -29,12 +29,17 @@ export class PromptView {
     const shown = model.get("shown");
     this.layers = new Layers({ width: shown[0], height: shown[1] }, shown[0] / width);
     Object.assign(this, { tool: "include", brush: 12, opacity: 0.5, outline: true, showsCode: false });
-    this.picture = this.preview = this.drag = this.painting = this.cursor = this.mouse = null;
+    this.picture = this.drag = this.painting = this.cursor = this.mouse = null;
     this.problem = this.message = "";
     this.clickedAt = null; // for the measured round trip, in data-answered-ms
+    this.changedAt = null; // when Python was asked for what it has not answered yet
+    this.pythonMs = Infinity; // that its last answer took
     this.kernel = new Kernel(model, (text) => this.report(text));
     this.decoder = this.kernel; // until the browser can do it
     this.detail = new Detail(this);
+    this.preview = new Preview(this);
+    this.backdrop = new Backdrop();
+    this.smooth = "high";
     this.watch = new Watch((text) => this.report(text));
     this.build(el);
     this.store.onChange(() => this.promptsChanged());
@@ -84,10 +89,9 @@ export class PromptView {
     cancelAnimationFrame(this.frame);
     this.frame = null;
     const paints = this.tool === "brush" || this.tool === "eraser";
-    const preview = this.preview && this.showsPreview ? this.previewLayer() : null;
     drawScene(this.canvas.getContext("2d"), {
       ...this,
-      preview,
+      preview: this.preview.layer,
       detail: this.detail.shown,
       cursor: this.canvas.matches(":focus") ? this.cursor : null,
       brush: paints && this.mouse ? { at: this.mouse, radius: this.brushRadius() } : null,
@@ -98,59 +102,32 @@ export class PromptView {
     this.status.classList.toggle("sam2nb-problem", Boolean(this.problem));
   }
 
-  /** Whether the preview still says something: before a click, and after it until its answer has come. */
-  get showsPreview() {
-    return this.store.isEmpty || !this.layers.answers.has(this.store.entry.id);
+  askPreview() {
+    this.preview.ask();
   }
 
-  previewLayer() {
-    const { answer, choice } = this.preview;
-    const mask = answer.masks[chosenMask(answer, choice)];
-    const color = colorOf(this, this.store.entry);
-    if (this.preview.mask !== mask || this.preview.color !== color) {
-      Object.assign(this.preview, { mask, color, fill: tinted(mask, color), outline: outlined(mask, color) });
-    }
-    return this.preview;
-  }
-
-  /** Ask for the mask under the mouse, unless the object has prompts already. */
-  async askPreview() {
-    const aims = this.tool === "include" && this.mouse && this.store.isEmpty;
-    if (!aims) return;
-    const [x, y] = this.mouse.map(rounded); // as a click there is kept, so that Python can tell that it is the same
-    const near = this.asked && Math.hypot(x - this.asked[0], y - this.asked[1]) * this.view.scale < PREVIEW_MOVE;
-    if (near) return;
-    this.asked = [x, y];
-    const began = performance.now();
-    const answer = await this.decoder.preview(x, y).catch((error) => fallBack(this, error));
-    if (!answer || !this.mouse || !this.store.isEmpty) return;
-    const choice = this.preview ? this.preview.choice : null;
-    this.preview = { answer, choice };
-    this.root.dataset.previewMs = (performance.now() - began).toFixed(1);
-    this.draw();
-  }
-
+  /** The mouse has left: the mask under it goes. */
   dropPreview() {
-    this.asked = null;
-    if (this.store.isEmpty) this.preview = null;
+    if (this.store.isEmpty) this.preview.drop();
+    else this.preview.askAgain();
   }
 
   addPoint([x, y], label) {
     this.clickedAt = performance.now();
     const isFirst = this.store.isEmpty && label === 1;
-    if (isFirst && this.preview && this.preview.choice !== null) {
+    if (isFirst && this.preview.choice !== null) {
       this.store.change({ points: [[rounded(x), rounded(y), label]], choice: this.preview.choice });
     } else this.store.addPoint(x, y, label);
   }
 
   setBox(from, to) {
     this.clickedAt = performance.now();
-    this.preview = null;
+    this.preview.drop();
     this.store.setBox(from, to);
   }
 
   accept() {
-    this.preview = this.asked = null;
+    this.preview.drop();
     this.store.accept();
     this.askPreview();
   }
@@ -158,7 +135,7 @@ export class PromptView {
   /** The masks to choose from, and the choice so far. */
   currentAnswer() {
     const { entry } = this.store;
-    if (this.store.isEmpty) return this.preview && { answer: this.preview.answer, choice: this.preview.choice };
+    if (this.store.isEmpty) return this.preview.answer && this.preview;
     const answer = this.layers.answers.get(entry.id);
     return answer ? { answer, choice: entry.choice } : null;
   }
@@ -167,7 +144,7 @@ export class PromptView {
   choose(index) {
     const found = this.currentAnswer();
     if (!found || index >= found.answer.masks.length || found.answer.masks.length < 2) return;
-    if (this.store.isEmpty) this.preview.choice = index;
+    if (this.store.isEmpty) this.preview.choose(index);
     else this.store.change({ choice: index });
     this.draw();
   }
@@ -246,6 +223,7 @@ export class PromptView {
   }
 
   report(problem) {
+    if (problem === this.problem) return;
     this.problem = problem;
     this.draw();
   }
@@ -254,6 +232,8 @@ export class PromptView {
     this.message = "\u2026";
     this.watch.start();
     this.draw();
+    if (this.changedAt !== null) this.pythonMs = Infinity; // it is busy
+    this.changedAt ??= performance.now();
     answerHere(this);
   }
 
@@ -267,11 +247,12 @@ export class PromptView {
     this.watch.stop();
     this.message = "";
     await this.layers.take(this.model.get("layers"));
-    if (!this.store.isEmpty && this.layers.answers.has(this.store.entry.id)) this.preview = null;
+    if (!this.store.isEmpty && this.layers.answers.has(this.store.entry.id)) this.preview.drop();
     this.code.value = this.model.get("script");
     this.drawNow();
     if (this.clickedAt !== null) this.root.dataset.answeredMs = (performance.now() - this.clickedAt).toFixed(1);
-    this.clickedAt = null;
+    if (this.changedAt !== null) this.pythonMs = performance.now() - this.changedAt;
+    this.clickedAt = this.changedAt = null;
     this.root.dataset.revision = String(this.model.get("revision"));
   }
 

@@ -91,7 +91,7 @@ export class Model {
    * Predict masks. Resolves with null if a newer prompt took the place of this one before its turn.
    * @param {number} image
    * @param {import("./decode.js").Prompt} prompt
-   * @param {{width: number, height: number, only?: "best" | null} | null} [shown] adds masks, see `withMasks`
+   * @param {import("./masks.js").Shown | null} [shown] adds masks, see `withMasks`
    * @returns {Promise<(Decoded & {masks?: import("./masks.js").Opacity[]}) | null>}
    */
   decode(image, prompt, shown = null) {

@@ -24,7 +24,7 @@ export class Stage {
     this.listener = listener;
     this.label = 1; // of a plain click
     this.image = null;
-    /** @type {{fill: HTMLCanvasElement, outline: HTMLCanvasElement, opacity: number} | null} */
+    /** @type {(import("./layers.js").Layer & {opacity: number}) | null} */
     this.mask = null;
     this.points = [];
     this.box = null;
@@ -64,10 +64,11 @@ export class Stage {
     context.imageSmoothingQuality = "high";
     context.drawImage(this.image, 0, 0, canvas.width, canvas.height);
     if (this.mask) {
+      const [x1, y1, x2, y2] = this.mask.place.map((share, at) => share * (at % 2 ? canvas.height : canvas.width));
       context.globalAlpha = this.mask.opacity;
-      context.drawImage(this.mask.fill, 0, 0, canvas.width, canvas.height);
+      context.drawImage(this.mask.fill, x1, y1, x2 - x1, y2 - y1);
       context.globalAlpha = 1;
-      context.drawImage(this.mask.outline, 0, 0, canvas.width, canvas.height);
+      context.drawImage(this.mask.outline, x1, y1, x2 - x1, y2 - y1);
     }
     context.setTransform(this.density, 0, 0, this.density, 0, 0);
     const box = this.drag ?? this.box;

@@ -70,16 +70,22 @@ export function makeTimeline(ui) {
   lanes.addEventListener("scroll", () => (names.scrollTop = lanes.scrollTop));
 
   let shown = "";
+  let counted = 0;
+  const setCount = (count) => {
+    counted = count;
+    slider.max = String(Math.max(0, count - 1));
+    slider.style.width = `calc(100% - ${100 / count}% + ${THUMB_WIDTH}px)`; // its thumb stands over the lanes' frame
+    slider.style.marginLeft = `calc(${50 / count}% - ${THUMB_WIDTH / 2}px)`;
+  };
   const update = () => {
-    slider.max = String(Math.max(0, ui.count - 1));
+    const width = lanes.clientWidth; // before anything changes: then it need not be laid out for this
+    if (counted !== ui.count) setCount(ui.count);
     slider.value = String(ui.target);
     slider.setAttribute("aria-valuetext", `frame ${ui.target} of ${ui.count - 1}`);
-    slider.style.width = `calc(100% - ${100 / ui.count}% + ${THUMB_WIDTH}px)`; // its thumb stands over the lanes' frame
-    slider.style.marginLeft = `calc(${50 / ui.count}% - ${THUMB_WIDTH / 2}px)`;
     playhead.style.left = `${(100 * (ui.target + 0.5)) / ui.count}%`;
     const { entries } = ui.store;
     const drawn = entries.map((entry) => [entry.id, entry.color, entry.name, Object.keys(entry.frames)]);
-    const now = [ui.lanes.changes, ui.count, lanes.clientWidth, devicePixelRatio, ui.locked, drawn];
+    const now = [ui.lanes.changes, ui.count, width, devicePixelRatio, ui.locked, drawn];
     const key = JSON.stringify(now);
     if (key === shown) return;
     shown = key;

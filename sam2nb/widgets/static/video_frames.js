@@ -5,8 +5,10 @@ import { decodeImage } from "./dom.js";
 import { blankCanvas } from "./layers.js";
 import { forRuns } from "./runs.js";
 
-const AT_ONCE = 3; // requests on their way
+const AT_ONCE = 2; // requests on their way
+const TOGETHER = 3; // frames of a request, unless somebody waits for the first of them
 const AHEAD = 8; // frames that are fetched before they are asked for
+const SPARE = 64; // pixels by which a canvas is made larger than its first mask
 const MOST_PIXELS = 80e6; // of decoded pictures: 320 MB
 
 /**
@@ -35,9 +37,11 @@ export class FrameCache {
     this.versions = new Map(); // the newest that was heard of, by frame
     this.oldest = 0; // masks before this version are old on all frames
     this.asked = new Set();
+    this.requests = 0; // on their way
     this.failed = new Set();
     this.wanted = 0;
     this.step = 1;
+    this.other = null; // a frame that is fetched right after the wanted one
   }
 
   /** Whether masks of a frame are here, and not old. */
@@ -58,30 +62,53 @@ export class FrameCache {
     this.fetch();
   }
 
+  /** Ask for a frame that nobody looks at yet; the wanted one goes first. */
+  wantToo(frame) {
+    this.failed.delete(frame);
+    this.other = frame;
+    this.fetch();
+  }
+
   fetch() {
     const last = this.listener.count() - 1;
     const ahead = [...Array(AHEAD + 1).keys()].map((nth) => this.wanted + nth * this.step);
-    const missing = ahead.filter((frame) => frame >= 0 && frame <= last && !this.isComplete(frame));
-    for (const frame of missing) {
-      if (this.asked.size >= AT_ONCE) return;
-      if (!this.asked.has(frame) && !this.failed.has(frame)) this.ask(frame);
+    if (this.other !== null) ahead.splice(1, 0, this.other);
+    const isMissing = (frame) => !this.isComplete(frame) && !this.asked.has(frame) && !this.failed.has(frame);
+    const missing = ahead.filter((frame) => frame >= 0 && frame <= last && isMissing(frame));
+    while (missing.length && this.requests < AT_ONCE) {
+      this.ask(missing.splice(0, missing[0] === this.wanted ? 1 : TOGETHER));
     }
   }
 
-  async ask(frame) {
-    this.asked.add(frame);
-    const picture = !this.pictures.has(frame);
-    const { content, buffers } = await this.kernel.ask({ kind: "frame", frame, picture });
-    if (content.problem) {
+  /** Ask for frames in one message; every message takes as long as a picture. @param {number[]} frames */
+  async ask(frames) {
+    this.requests += 1;
+    for (const frame of frames) this.asked.add(frame);
+    const wanted = frames.map((frame) => ({ frame, picture: !this.pictures.has(frame) }));
+    const { content, buffers } = await this.kernel.ask({ kind: "frames", frames: wanted });
+    this.requests -= 1;
+    const found = content.problem ? wanted.map(() => content) : content.frames;
+    const keep = wanted.map(({ frame, picture }, index) => {
+      const parts = found[index].problem ? [] : buffers.splice(0, picture ? 4 : 3);
+      return this.keep(frame, found[index], picture ? parts.shift() : null, parts);
+    });
+    this.fetch();
+    await Promise.all(keep);
+    this.fetch();
+  }
+
+  /** Keep what came for one frame. */
+  async keep(frame, content, picture, runs) {
+    try {
+      if (content.problem) throw new Error(content.problem);
+      if (picture) await this.keepPicture(frame, picture);
+      this.asked.delete(frame);
+      this.take(content, runs);
+    } catch (error) {
       this.asked.delete(frame);
       this.failed.add(frame);
-      this.listener.failed(frame, content.problem);
-      return;
+      this.listener.failed(frame, error.message);
     }
-    if (picture) await this.keepPicture(frame, buffers.shift());
-    this.asked.delete(frame);
-    this.take(content, buffers);
-    this.fetch();
   }
 
   async keepPicture(frame, bytes) {
@@ -132,13 +159,15 @@ export class FrameCache {
   }
 }
 
-/** The masks of the shown frame as layers, each made when it is drawn. */
+/** The masks of the shown frame as layers, each made when it is drawn, on a canvas that its object keeps. */
 export class VideoLayers {
-  /** @param {{width: number, height: number}} size of the layers */
+  /** @param {{width: number, height: number}} size of the frame */
   constructor(size) {
     this.size = size;
     this.masks = null;
     this.made = new Map();
+    /** @type {Map<number, Sheet>} by object */
+    this.sheets = new Map();
   }
 
   /** @param {FrameMasks | undefined} masks */
@@ -148,41 +177,75 @@ export class VideoLayers {
     this.made.clear();
   }
 
-  /** The coloured mask of an object and its outline, or null if it has none. */
-  of({ id }, color) {
+  /**
+   * The mask of an object, or null if it has none.
+   * @param {{id: number}} entry
+   * @param {string} color
+   * @param {{opacity: number, outline: boolean}} look
+   * @returns {import("./layers.js").Layer | null}
+   */
+  of({ id }, color, { opacity, outline }) {
     const index = this.masks ? this.masks.ids.indexOf(id) : -1;
     if (index < 0 || this.masks.first[index] === this.masks.first[index + 1]) return null;
+    const look = [color, opacity, outline].join();
     const before = this.made.get(id);
-    if (before && before.color === color) return before;
-    const layer = { color, ...coloured(this.masks, index, this.size, color) };
+    if (before && before.look === look) return before;
+    if (!this.sheets.has(id)) this.sheets.set(id, new Sheet());
+    const fill = pixelOf(color, opacity);
+    const line = outline ? pixelOf(color, 1) : fill;
+    const layer = { look, ...this.sheets.get(id).paint(this.masks, index, this.size, fill, line) };
     this.made.set(id, layer);
     return layer;
   }
 }
 
-/** A mask in a colour, and the line along its edge. */
-function coloured(masks, index, { width, height }, color) {
-  const value = pixelOf(color);
-  const make = () => {
-    const [canvas, context] = blankCanvas(width, height);
-    const data = context.createImageData(width, height);
-    return { canvas, context, data, pixels: new Uint32Array(data.data.buffer) };
-  };
-  const [fill, line] = [make(), make()];
-  const { pixels } = fill;
-  forRuns(masks, index, (start, end) => pixels.fill(value, start, end));
-  forRuns(masks, index, (start, end) => {
-    line.pixels[start] = line.pixels[end - 1] = value;
-    for (let at = start; at < end; at += 1) {
-      if (!pixels[at - width] || !pixels[at + width]) line.pixels[at] = value;
+/** A canvas for one mask after the other: new ones for every frame would cost more than what is painted on them. */
+class Sheet {
+  constructor() {
+    [this.canvas, this.context] = blankCanvas(1, 1);
+    this.memory = new ArrayBuffer(0);
+  }
+
+  /** Paint a mask, and the line along its edge. @returns {import("./layers.js").Layer} */
+  paint(masks, index, { width, height }, fill, line) {
+    const [x1, y1, x2, y2] = boxOf(masks, index, width);
+    const [wide, high] = [x2 - x1, y2 - y1];
+    const area = wide * high;
+    if (this.memory.byteLength < 4 * area) this.memory = new ArrayBuffer(8 * area);
+    if (this.canvas.width < wide) this.canvas.width = Math.min(width, wide + SPARE);
+    if (this.canvas.height < high) this.canvas.height = Math.min(height, high + SPARE);
+    const pixels = new Uint32Array(this.memory, 0, area).fill(0);
+    const inBox = (start) => (Math.floor(start / width) - y1) * wide + (start % width) - x1;
+    forRuns(masks, index, (start, end) => pixels.fill(fill, inBox(start), inBox(start) + end - start));
+    if (line !== fill) {
+      forRuns(masks, index, (start, end) => {
+        const [first, last] = [inBox(start), inBox(start) + end - start];
+        for (let at = first; at < last; at += 1) if (!pixels[at - wide] || !pixels[at + wide]) pixels[at] = line;
+        pixels[first] = pixels[last - 1] = line;
+      });
     }
-  });
-  for (const { context, data } of [fill, line]) context.putImageData(data, 0, 0);
-  return { fill: fill.canvas, outline: line.canvas };
+    this.context.putImageData(new ImageData(new Uint8ClampedArray(this.memory, 0, 4 * area), wide, high), 0, 0);
+    const place = [x1 / width, y1 / height, x2 / width, y2 / height];
+    return { fill: this.canvas, place, used: [wide, high] };
+  }
 }
 
-/** "#0072B2" -> the pixel as one number, opaque */
-function pixelOf(color) {
+/** The box of a mask that is not empty: x1, y1, x2, y2. */
+function boxOf(masks, index, width) {
+  const box = [width, Infinity, 0, 0];
+  forRuns(masks, index, (start, end) => {
+    const y = Math.floor(start / width);
+    const x = start - y * width;
+    box[0] = Math.min(box[0], x);
+    box[1] = Math.min(box[1], y);
+    box[2] = Math.max(box[2], x + end - start);
+    box[3] = y + 1; // runs are in order
+  });
+  return box;
+}
+
+/** "#0072B2" -> the pixel as one number; it is not 0, however transparent */
+function pixelOf(color, opacity) {
   const [red, green, blue] = [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16));
-  return new Uint32Array(new Uint8Array([red, green, blue, 255]).buffer)[0];
+  return new Uint32Array(new Uint8Array([red, green, blue, Math.max(1, Math.round(255 * opacity))]).buffer)[0];
 }

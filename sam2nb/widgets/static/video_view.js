@@ -29,6 +29,7 @@ export class VideoView extends PromptView {
   build(el) {
     const [width, height] = this.model.get("shown");
     this.layers = new VideoLayers({ width, height });
+    this.smooth = "low"; // frames come in about the size in which they are seen
     this.lanes = new Lanes();
     this.player = new Player(this);
     Object.assign(this, { follow: true, isGone: false, target: this.model.get("frame") });
@@ -89,6 +90,7 @@ export class VideoView extends PromptView {
   goTo(frame, isPerson = false) {
     const before = this.target;
     this.target = clamp(Math.round(frame), 0, this.count - 1);
+    if (isPerson) this.following = null; // what was tracked before that no longer takes the view along
     if (isPerson && this.model.get("running")) this.follow = false;
     this.frames.want(this.target, this.target < before ? -1 : 1);
     if (this.frames.pictures.has(this.target)) this.show();
@@ -170,7 +172,7 @@ export class VideoView extends PromptView {
   /** Fetch the frame that was tracked last, with its masks; the view goes there when it has come. */
   fetchNewest() {
     this.following = this.newest;
-    this.frames.want(this.following);
+    this.frames.wantToo(this.following);
   }
 
   followed() {

@@ -27,7 +27,8 @@ const calls = {
 
 self.onmessage = async ({ data: { call, name, content } }) => {
   try {
-    self.postMessage({ call, result: await calls[name](content) });
+    const result = await calls[name](content);
+    self.postMessage({ call, result }, (result?.masks ?? []).map(({ alpha }) => alpha.buffer)); // moved, not copied
   } catch (error) {
     self.postMessage({ call, problem: String(error.message ?? error) });
   }
