@@ -13,8 +13,15 @@ from sam2nb.notebook.check import attempt, exercise
 def stretch(answer: Any) -> str | None:
     """Map the 1st percentile to 0 and the 99th to 1, clip the rest."""
     ramp = np.arange(1000, 2001, dtype=np.uint16).reshape(7, 143)
-    for name, image in (("a ramp", ramp), ("a ramp with one hot pixel", np.where(ramp == 2000, 65535, ramp))):
-        result = np.asarray(attempt(answer, image), dtype=float)
+    for name, image in (
+        ("a ramp", ramp),
+        ("a ramp with one hot pixel", np.where(ramp == 2000, 65535, ramp)),
+        ("a ramp of fractions", ramp / 10000),
+    ):
+        given = image.copy()
+        result = np.asarray(attempt(answer, given), dtype=float)
+        if (given != image).any():
+            return "the array that was handed in has changed; work on a copy"
         if result.shape != image.shape:
             return f"the shape changed from {image.shape} to {result.shape}"
         low, high = np.percentile(image, [1, 99])
@@ -23,8 +30,19 @@ def stretch(answer: Any) -> str | None:
             row, column = np.unravel_index(np.abs(result - expected).argmax(), result.shape)
             pixel = f"for {name} from {image.min()} to {image.max()}, the pixel of value {image[row, column]}"
             return f"{pixel} should be {expected[row, column]:.3f}; yours is {result[row, column]:.3f}"
-    flat = np.asarray(attempt(answer, np.full((3, 4), 7, np.uint16)), dtype=float)
-    return None if (flat == 0).all() else "an image with one single value should become zero everywhere"
+    return _flat(answer)
+
+
+def _flat(answer: Any) -> str | None:
+    spot = np.full((30, 40), 0.5)
+    spot[3, 4] = 0.9
+    for image in (np.full((3, 4), 7, np.uint16), spot):
+        flat = np.asarray(attempt(answer, image.copy()), dtype=float)
+        if flat.shape != image.shape:
+            return f"for an image whose percentiles are equal the shape changed from {image.shape} to {flat.shape}"
+        if not (flat == 0).all():
+            return "an image whose 1st and 99th percentile are equal should become zero everywhere"
+    return None
 
 
 @exercise("06.crop_around")
@@ -43,4 +61,7 @@ def crop_around(answer: Any) -> str | None:
             return f"give four numbers, not an array of shape {values.shape}"
         if values.tolist() != expected:
             return f"for box {box}, size_hw {size_hw}, margin {margin}: {expected} is right, yours is {list(result)}"
+    fractions = attempt(answer, [10, 20, 17, 27], (100, 200), 0.5)
+    if any(float(value) != int(value) for value in np.ravel(fractions)):
+        return f"the numbers should be whole; for box [10, 20, 17, 27] and margin 0.5 yours are {list(fractions)}"
     return None
