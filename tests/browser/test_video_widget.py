@@ -152,10 +152,10 @@ def test_prompt_propagate_correct_propagate_export_and_run_the_code(user):
     assert user.python("print(widget.prompts[-1].labels.tolist(), widget.prompts[-1].frame)") == "[0] 5"
     user.python("before = widget.masks[3]['object 1']")
     user.go_to(3)
-    user.press("k")
+    user.answered(lambda: user.press("k"))
     user.notebook.wait(f"document.querySelector('{ROOT} [data-action=lock]').ariaPressed === 'true'")
     user.moved(100, 100).click().perform()
-    assert "locked" in user.status
+    user.notebook.wait(f"{STATUS}.includes('locked')")
     user.press("t")
     user.notebook.wait(f"Number(document.querySelector('{ROOT}').dataset.frame) > 12")
     user.picture("video_tracking")
