@@ -129,8 +129,8 @@ HINTS: dict[str, tuple[str, ...]] = {
         "(after - before) / (1 - before)",
     ),
     "capstone": (
-        "run the page once with the shipped photographs: every point of the rubric names the cell that fills it",
-        "a mask for each of your photographs, none of them shared between training and held-out ones",
-        "more clicks where a mask is worst, or 40 more steps, raise the IoU on the held-out photographs",
+        "run the page once with the shipped images: every point of the rubric names the cell that fills it",
+        "a mask for every object of your images, none of them shared between training and held-out ones",
+        "more clicks where a mask is worst, or 40 more steps, raise the IoU on the held-out images",
     ),
 }

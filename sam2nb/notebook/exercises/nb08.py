@@ -18,7 +18,12 @@ def dice(answer: Any) -> str | None:
     half[:, :4] = 0
     cases = [(truth, 0.0), (half, 1 - 16 / 24), (1 - truth, 1.0), (truth * 0.5, 1 - 16 / 24)]
     for probability, expected in cases:
-        value = float(attempt(answer, probability, truth))
+        returned = attempt(answer, probability, truth)
+        if np.ndim(returned):
+            return (
+                f"return one number for the whole mask, not an array of shape {np.shape(returned)}: sum over all pixels"
+            )
+        value = float(returned)
         if abs(value - expected) > 0.02:
             case = f"probabilities that sum to {probability.sum():g}, a truth of {truth.sum():g} pixels"
             overlap = f"an overlap of {(probability * truth).sum():g}"
@@ -29,25 +34,47 @@ def dice(answer: Any) -> str | None:
 @exercise("08.correction")
 def correction(answer: Any) -> str | None:
     """A click on a wrong pixel, labelled 1 where the mask is missing and 0 where it is too large."""
-    truth, shifted = np.zeros((2, 12, 16), bool)
-    truth[2:10, 2:8] = True
-    shifted[2:10, 5:14] = True
-    incomplete = truth.copy()
-    incomplete[2, 2] = False
-    empty = np.zeros_like(truth)
-    cases = ((empty, "empty"), (shifted, "shifted to the right"), (incomplete, "complete but for one pixel"))
-    for mask, kind in cases:
-        click = attempt(answer, mask, truth)
+    for mask, truth, kind in _corrections():
+        click = attempt(answer, mask.copy(), truth.copy())
         try:
             x, y, label = (int(value) for value in click)
         except (TypeError, ValueError):
             return f"return three numbers (x, y, label), not {click!r}"
-        if not (0 <= y < truth.shape[0] and 0 <= x < truth.shape[1]):
-            return f"({x}, {y}) is outside the image; remember that x counts columns and y rows"
-        if mask[y, x] == truth[y, x]:
-            return f"the mask is {kind}; at ({x}, {y}) it is right, so a click there corrects nothing"
-        if label != int(truth[y, x]):
-            return f"at ({x}, {y}) the truth is {bool(truth[y, x])}, so the label is {int(truth[y, x])}, not {label}"
+        difference = _difference(x, y, label, mask, truth, kind)
+        if difference is not None:
+            return difference
+    return None
+
+
+def _corrections() -> list[tuple[np.ndarray, np.ndarray, str]]:
+    """Predicted mask, true mask, and how the one differs: nowhere is the first wrong pixel in a column like its row."""
+    truth, shifted, larger = np.zeros((3, 12, 16), bool)
+    truth[2:10, 4:10] = True
+    shifted[2:10, 7:15] = True
+    larger[2:10, 4:15] = True
+    incomplete = truth.copy()
+    incomplete[3, 8] = False
+    cases = ((np.zeros_like(truth), "empty"), (shifted, "shifted to the right"), (larger, "too large on the right"))
+    return [(mask, truth, kind) for mask, kind in (*cases, (incomplete, "complete but for one pixel"))]
+
+
+def _difference(x: int, y: int, label: int, mask: np.ndarray, truth: np.ndarray, kind: str) -> str | None:
+    height, width = truth.shape
+
+    def is_wrong(row: int, column: int) -> bool:
+        return 0 <= row < height and 0 <= column < width and bool(mask[row, column] != truth[row, column])
+
+    if not is_wrong(y, x):
+        if is_wrong(x, y):
+            return f"({x}, {y}) is (row, column) of a wrong pixel; a click is (x, y), and x counts columns"
+        if not (0 <= y < height and 0 <= x < width):
+            return f"({x}, {y}) is outside the image of {width} x {height} pixels; x counts columns and y rows"
+        return f"the mask is {kind}; at ({x}, {y}) it is right, so a click there corrects nothing"
+    if label != int(truth[y, x]):
+        return (
+            f"the mask is {kind}; at ({x}, {y}) the truth is {bool(truth[y, x])}, so the label is {int(truth[y, x])}, "
+            f"not {label}"
+        )
     return None
 
 
@@ -57,5 +84,7 @@ def gain(answer: Any) -> str | None:
     for before, after, expected in ((0.25, 0.75, 2 / 3), (0.5, 0.5, 0.0), (0.0, 1.0, 1.0), (0.5, 0.25, -0.5)):
         value = float(attempt(answer, before, after))
         if abs(value - expected) > 1e-6:
+            if abs(value - expected) < 0.006:
+                return f"from {before:g} to {after:g}, {expected:.6f} is right, yours: {value:.6f}; do not round"
             return f"from {before:g} to {after:g}, {expected:.3f} is right; yours: {value:.3f}"
     return None
