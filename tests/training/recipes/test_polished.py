@@ -1,11 +1,15 @@
 """The polish of a decoder, at toy size: nano is its own teacher."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from sam2nb.build import build_sam2, load_model
-from sam2nb.training.data.lessons import Lesson
+from sam2nb.build import build_sam2, checkpoint_and_file, load_model
+from sam2nb.model.mask_decoder import take_single_mask, take_stable_single_mask
+from sam2nb.structures import Prompts
+from sam2nb.training.data.lessons import Lesson, mirror, new_lesson, part_of
 from sam2nb.training.lesson_step import LessonStep
 from sam2nb.training.losses import total
 from sam2nb.training.phase import Phase
@@ -21,13 +25,15 @@ def recipe(toy_sources, tmp_path):
     with torch.no_grad():
         for token in (worse.sam_mask_decoder.mask_tokens, worse.sam_mask_decoder.iou_token):
             token.weight.mul_(0.5)
-    found = read_recipe("tiny_polished") | {
+    found = read_recipe("nano_polished") | {
         **toy_sources,
         "model": "sam2nb_nano",
+        "answers": str(tmp_path / "answers"),
         "lesson_folder": str(tmp_path / "lessons"),
         "runs": str(tmp_path / "runs"),
         "teacher": "sam2nb_nano",
         "teacher_side": 128,
+        "answer_side": 64,
         "view_side": 64,
         "image_size": 64,
         "teacher_precision": "no",
@@ -36,7 +42,7 @@ def recipe(toy_sources, tmp_path):
         "kept": 1.0,
         "held_out": 3,
         "frames": 3,
-        "lesson_counts": {"photos": 3, "scenes": 2, "clips": 4},
+        "lesson_counts": {"photos": 4, "scenes": 2, "clips": 4},
     }
     found["phases"][0] |= {"steps": 25, "minutes": 0, "warmup": 1, "rates": {"sam_mask_decoder": 1e-3}}
     return found
@@ -86,3 +92,46 @@ def test_the_decoder_starts_part_of_the_way_back(recipe):
     name = "sam_mask_decoder.mask_tokens.weight"
     assert torch.allclose(start[name], (worse[name] + better[name]) / 2)
     assert torch.equal(start["no_mem_embed"], worse["no_mem_embed"])
+
+
+def test_a_start_of_several_files_is_their_mean(recipe):
+    files = [recipe["start"], str(checkpoint_and_file("sam2nb_nano")[1])]
+    name = "sam_mask_decoder.mask_tokens.weight"
+    one, other, mean = (polished.read_model(start, recipe, "eval").state_dict()[name] for start in (*files, files))
+    assert torch.allclose(mean, (one + other) / 2)
+    path = polished.save(polished.read_model(files, recipe, "eval"), Path(recipe["runs"]), recipe | {"start": files})
+    assert torch.allclose(polished.read_model(path, recipe, "eval").state_dict()[name], mean, atol=1e-3)
+
+
+def test_the_single_mask_becomes_sure_and_stays_the_same():
+    model = load_model("sam2nb_nano", device="cpu", fast=False)
+    features = model.encode_image(torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)))
+    box = Prompts(torch.tensor([[[40.0, 50.0], [180.0, 200.0]]]), torch.tensor([[2, 3]], dtype=torch.int32))
+
+    def found():
+        return model.predict_all_masks(model.recall(features), features.high_res, box)
+
+    with torch.no_grad():
+        before = take_single_mask(found()).logits
+        polished.make_sure(model, 1000.0)
+        after = take_stable_single_mask(found()).logits
+    assert torch.allclose(after, 1000 * before, rtol=1e-3, atol=1e-2)
+
+
+def test_a_part_of_a_lesson_shows_its_objects_larger_and_a_mirrored_one_turns_round():
+    truth = torch.zeros(2, 32, 32)
+    truth[0, 12:20, 12:20] = 1  # in the middle, so that every part shows it
+    features = load_model("sam2nb_nano", device="cpu", fast=False).encode_image(torch.zeros(1, 3, 128, 128))
+    pixels = truth[:1, None].repeat_interleave(4, 2).repeat_interleave(4, 3).expand(1, 3, -1, -1)
+    clicks, quality = torch.tensor([[0.5, 0.5], [0.99, 0.01]]), torch.ones(2, 3)
+    answers = truth[:1, None].expand(2, 3, -1, -1)
+    lesson = new_lesson(features, truth, clicks=clicks, quality=quality, answers=answers, pixels=pixels)
+    part = part_of(np.random.default_rng(0), lesson)
+    assert part.pixels.shape == lesson.pixels.shape
+    assert len(part.truth) == 1  # the empty one is not in it
+    assert part.truth.sum() > 1.3 * truth.sum()
+    assert len(part.clicks) == len(part.answers) == len(part.quality)
+    column, row = (part.clicks[0] * 32).long()
+    assert part.truth[0, row, column] == part.pixels[0, 0, 4 * row, 4 * column] == 1
+    assert torch.equal(mirror(part).truth, part.truth.flip(-1))
+    assert torch.allclose(mirror(part).clicks[:, 0], 1 - part.clicks[:, 0])
