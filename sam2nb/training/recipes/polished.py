@@ -4,7 +4,10 @@ The encoder stays frozen, so its features, a teacher's answers and exact masks o
 (`sam2nb/training/data/lessons.py`). The decoder starts part of the way back to the teacher's. So that tracking stays as
 it is, frames of clips are among the lessons, with the object pointers that the memory was trained with.
 
+The start may be the mean of several runs' weights (arXiv 2203.05482); without phases that is all there is to do.
+
     python -m sam2nb train tiny_polished
+    python -m sam2nb train nano_mean
 """
 
 from __future__ import annotations
@@ -47,12 +50,12 @@ KINDS = ("photos", "scenes", "clips")  # of lessons, as files are named and `bat
 
 
 def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str | None = None) -> Path:
-    """Make the lessons that are missing, then train; returns the checkpoint written at the end.
+    """Make the lessons that are missing, then train, if there are phases; returns the checkpoint written at the end.
 
     stop_after: end after this many steps; the same call continues the run. device: as for `train`.
     """
     torch.set_num_threads(recipe["threads"])
-    lessons = make_lessons(recipe)
+    lessons = make_lessons(recipe) if recipe["phases"] else {}
     model = start_model(recipe)
     folder = Path(recipe["runs"]) / recipe["name"]
     options = {option.name: recipe[option.name] for option in dataclasses.fields(RunOptions)}
@@ -69,7 +72,6 @@ def run(recipe: Mapping[str, Any], *, stop_after: int | None = None, device: str
     start, trained = start_model(recipe).state_dict(), average.model.cpu()
     for name, tensor in trained.state_dict().items():
         tensor.lerp_(start[name], 1 - recipe["kept"])
-    make_sure(trained, recipe["sure"])
     return save(trained, folder, recipe)
 
 
@@ -194,20 +196,14 @@ def files_of(weights: str | Path | Sequence[str | Path]) -> list[str | Path]:
 def start_model(recipe: Mapping[str, Any]) -> SAM2:
     """The model to train: its decoder is moved by `recipe["back"]` of the way towards the teacher's."""
     model = read_model(recipe["start"], recipe, mode="train")
+    if not recipe["back"]:
+        return model
     teacher = loaded_state(load_model(recipe["teacher"], device="cpu", fast=False))
     for name, tensor in model.state_dict().items():
         goal = teacher.get(name)
         if goal is not None and name.startswith(DECODER) and not any(part in name for part in OF_THE_ENCODER):
             tensor.lerp_(goal, recipe["back"])
     return model
-
-
-@torch.no_grad()
-def make_sure(model: SAM2, factor: float) -> None:
-    """Multiply the logits of the single mask: the same mask, but stable, so that the others replace it less often."""
-    last = model.sam_mask_decoder.output_hypernetworks_mlps[0].layers[-1]
-    last.weight.mul_(factor)
-    last.bias.mul_(factor)
 
 
 def save(model: SAM2, folder: Path, recipe: Mapping[str, Any]) -> Path:
@@ -219,5 +215,6 @@ def save(model: SAM2, folder: Path, recipe: Mapping[str, Any]) -> Path:
     state = load_file(first)
     for name, tensor in model.cpu().state_dict().items():
         if not torch.equal(tensor, before[name]):
-            state[name] = tensor.to(state[name].dtype if name in state else torch.float16)
+            in_half = name not in state or any(part in name for part in recipe["in_half"])
+            state[name] = tensor.to(torch.float16 if in_half else state[name].dtype)
     return write_state_file(folder / "model.safetensors", state, notes)
