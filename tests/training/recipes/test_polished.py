@@ -38,6 +38,7 @@ def recipe(toy_sources, tmp_path):
         "start": str(save_checkpoint(worse, tmp_path / "worse.safetensors")),
         "back": 0.0,
         "kept": 1.0,
+        "in_half": [],
         "held_out": 3,
         "frames": 3,
         "lesson_counts": {"photos": 4, "scenes": 2, "clips": 4},
@@ -97,7 +98,8 @@ def test_a_start_of_several_files_is_their_mean_and_without_phases_that_is_all(r
     name = "sam_mask_decoder.mask_tokens.weight"
     one, other, mean = (polished.read_model(start, recipe, "eval").state_dict()[name] for start in (*files, files))
     assert torch.allclose(mean, (one + other) / 2)
-    path = polished.run(recipe | {"start": files, "phases": []}, device="cpu")
+    path = polished.run(recipe | {"start": files, "phases": [], "in_half": ["mask_tokens"]}, device="cpu")
+    assert read_state_file(path).state[name].dtype == torch.float16
     assert not Path(recipe["lesson_folder"]).exists()
     assert torch.allclose(polished.read_model(path, recipe, "eval").state_dict()[name], mean, atol=1e-3)
 
