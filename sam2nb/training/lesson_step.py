@@ -6,18 +6,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sam2nb.model.mask_decoder import take_best
+from sam2nb.model.mask_decoder import take_best, take_multimask, take_single_mask
 from sam2nb.model.sam2 import SAM2
 from sam2nb.structures import MaskPrediction, Prompts
 from sam2nb.training.data.lessons import Lesson
 from sam2nb.training.distillation import choose_truth, one_click
 from sam2nb.training.losses import averaged, imitation_losses, mask_losses
 from sam2nb.training.phase import Phase
-from sam2nb.training.simulated_user import correct
-from sam2nb.training.step import first_prompts
+from sam2nb.training.simulated_user import BOX_NOISE, boxes_around, correct, first_clicks
 
 OBJECTS = 4  # of a lesson, in one step
 IMITATE = 0.4  # probability that a photograph is clicked at random and all three masks of the teacher are learned
+
+BOX = 0.6  # probability that an object with a known mask is prompted by a box
+TIGHT, TIGHT_NOISE = 0.6, 0.02  # probability of a box that fits, and its inaccuracy, as a fraction of the side
+OTHERS = 0.5  # weight of the three masks where the single one is asked for: an unstable single mask gives way to them
 
 Imitated = tuple[Tensor, Tensor]  # three masks (N, 3, 4h, 4w) in 0..1 and their quality (N, 3), of a teacher
 
@@ -49,7 +52,9 @@ class LessonStep(nn.Module):
         if not len(rows):
             return {"dice": sum(parameter.sum() for parameter in self.model.parameters()) * 0}
         truth = lesson.truth[rows]
-        prompts, by_click = first_prompts(rng, truth > 0.5)
+        by_click = rng.random() >= BOX
+        noise = TIGHT_NOISE if rng.random() < TIGHT else BOX_NOISE
+        prompts = first_clicks(rng, truth > 0.5) if by_click else boxes_around(rng, truth > 0.5, noise)
         return self.converse(lesson, rng, rounds, prompts, truth, multimask=by_click)
 
     def converse(
@@ -66,10 +71,16 @@ class LessonStep(nn.Module):
         image = lesson.embedding + self.model.no_mem_embed.view(1, -1, 1, 1)
         conversation = []
         for _ in range(int(rng.integers(1, rounds + 1))):
-            prediction = self.model.predict_masks(image, lesson.high_res, prompts, multimask)
-            imitated = goal is not None and not conversation
-            conversation.append(imitation_losses(prediction, *goal) if imitated else mask_losses(prediction, truth))
-            conversation[-1].pop("object", None)  # every object is there
+            found = self.model.predict_all_masks(image, lesson.high_res, prompts)
+            prediction, three = take_single_mask(found), take_multimask(found)
+            if multimask:
+                prediction = three
+                imitated = goal is not None and not conversation
+                losses = imitation_losses(three, *goal) if imitated else mask_losses(three, truth)
+            else:
+                losses = both(mask_losses(prediction, truth), mask_losses(three, truth))
+            losses.pop("object", None)  # every object is there
+            conversation.append(losses)
             prompts, multimask = correct(rng, prompts, take_best(prediction).logits, truth > 0.5), False
         return averaged(conversation)
 
@@ -102,3 +113,8 @@ class LessonStep(nn.Module):
         """How far the pointers of objects that are there have moved, as a share of their spread."""
         moved = (self.model.obj_ptr_proj(prediction.tokens[:, 0]) - pointers).square().mean(1)
         return {"pointer": (moved * there).sum() / there.sum().clamp(min=1) / pointers.var().clamp(min=1e-3)}
+
+
+def both(single: dict[str, Tensor], three: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The losses of the single mask and, with less weight, of the three others."""
+    return {name: (loss + OTHERS * three[name]) / (1 + OTHERS) for name, loss in single.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,8 @@ LARGE_BOXES = 5  # of a photograph, placed at random: most objects found by clic
 LARGE_BOX_SIDE = (0.3, 1.0)  # of the image's sides
 SURE_IOU, SAME_IOU = 0.75, 0.7  # predicted IoU of a box's mask; its IoU with the mask or box that it was asked for
 MAX_OBJECTS = 12  # of a photograph
+PART = (0.45, 0.85)  # of the sides of an image
+IN_BYTES = ("truth", "answers", "pixels")  # fields of a lesson that are kept in 256 levels
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Lesson:
     embedding: (1 or N, 256, h, w); remembers: whether memories are in it already. high_res: as in ImageFeatures.
     truth: (N, 4h, 4w) in 0..1. clicks: (M, 2) in 0..1, with the teacher's three masks, answers (M, 3, 4h, 4w) in 0..1,
     and its estimates of them, quality (M, 3). mask_prompts: (N, 1, 4h, 4w), what the decoder reads of given masks.
-    pointers: (N, 256), the object pointers before training.
+    pointers: (N, 256), the object pointers before training. pixels: (1, 3, 16h, 16w) in 0..1, the image itself.
     """
 
     embedding: Tensor
@@ -58,6 +60,7 @@ class Lesson:
     mask_prompts: Tensor
     pointers: Tensor
     remembers: Tensor
+    pixels: Tensor
 
     @property
     def high_res(self) -> tuple[Tensor, Tensor]:
@@ -73,7 +76,7 @@ class Lesson:
         """Write as a file, features in half precision and masks in 256 levels; the file is whole or absent."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
         for name, part in parts.items():
-            small = (part * 255).round().byte() if name in ("truth", "answers") else part.half()
+            small = (part * 255).round().byte() if name in IN_BYTES else part.half()
             parts[name] = small.cpu().contiguous()
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
@@ -99,32 +102,81 @@ def new_lesson(features: ImageFeatures, truth: Tensor, **others: Tensor) -> Less
         "mask_prompts": torch.zeros(0, 1, height, width),
         "pointers": torch.zeros(0, 256),
         "remembers": torch.zeros(1),
+        "pixels": torch.zeros(0, 3, MASK_STRIDE * height, MASK_STRIDE * width),
     }
     return Lesson(features.embedding, *features.high_res, truth.float(), **empty | others)
 
 
 @torch.inference_mode()
 def photo_lesson(
-    rng: np.random.Generator, model: SAM2, teacher: SAM2, pixels: Tensor, clicks_per_side: int, precision: torch.dtype
+    rng: np.random.Generator, teacher: SAM2, image: Tensor, side: int, clicks_per_side: int, precision: torch.dtype
 ) -> Lesson:
-    """Ask the teacher, which sees a photograph larger: a jittered grid of clicks, then boxes around what was found.
+    """Ask a teacher about a photograph: a jittered grid of clicks, then boxes around what was found.
 
-    pixels: (1, 3, H, H), normalised, at any size. Random large boxes are asked for too. precision: of the teacher.
+    image: (1, 3, H, H) in 0..1, at any size. Random large boxes are asked for too. precision: of the teacher.
+    side: the lesson's; its features are the teacher's, averaged to the size that belongs to this side.
     """
     cells = np.stack(np.meshgrid(*[np.arange(clicks_per_side)] * 2), -1).reshape(-1, 2)
     clicks = torch.from_numpy((cells + rng.random(cells.shape)) / clicks_per_side).float()
     with torch.autocast(teacher.device.type, dtype=precision, enabled=precision != torch.float32):
-        seen = teacher.encode_image(_resized(pixels, teacher.image_size))
+        seen = teacher.encode_image(normalise(_resized(image, teacher.image_size)))
         answers = ask(teacher, seen, one_click(clicks, teacher.image_size), multimask=True)
         found = distinct_masks(answers.logits.flatten(0, 1), answers.iou.flatten())[:MAX_OBJECTS]
         tight = boxes_around(rng, found, noise=0.0).points if len(found) else torch.zeros(0, 2, 2)
         corners = torch.cat((tight, _random_boxes(rng) * teacher.image_size))
         labels = torch.tensor(BOX_CORNER_LABELS, dtype=torch.int32).expand(len(corners), -1)
         boxed = ask(teacher, seen, Prompts(corners, labels), multimask=False)
-    truth = boxed.logits[_as_asked(boxed, found, corners), 0]
+    truth = covered(boxed.logits[_as_asked(boxed, found, corners), 0], side // MASK_STRIDE)
+    answered = {"clicks": clicks, "answers": covered(answers.logits, side // MASK_STRIDE), "quality": answers.iou}
+    return new_lesson(pooled(seen, side), truth, pixels=_resized(image, side), **answered)
+
+
+def pooled(features: ImageFeatures, side: int) -> ImageFeatures:
+    """Features averaged to the size of those of a smaller input."""
+    maps = (features.embedding, *features.high_res)
+    factor = maps[1].shape[-1] * MASK_STRIDE // side
+    embedding, *high_res = (F.avg_pool2d(level.float(), factor) for level in maps)
+    return ImageFeatures(embedding, features.position, tuple(high_res))
+
+
+@torch.inference_mode()
+def seen_by(model: SAM2, lesson: Lesson, mirrored: bool) -> Lesson:
+    """The lesson for another model: with its features and masks of its size, mirrored or not."""
     side = model.image_size // MASK_STRIDE
-    others = {"clicks": clicks, "answers": covered(answers.logits, side), "quality": answers.iou}
-    return new_lesson(model.encode_image(_resized(pixels, model.image_size)), covered(truth, side), **others)
+    lesson = mirror(lesson) if mirrored else lesson
+    features = model.encode_image(normalise(_resized(lesson.pixels, model.image_size)))
+    truth, answers = (F.adaptive_avg_pool2d(masks, side) for masks in (lesson.truth, lesson.answers))
+    return new_lesson(features, truth, clicks=lesson.clicks, answers=answers, quality=lesson.quality)
+
+
+def mirror(lesson: Lesson) -> Lesson:
+    """The image and what is known of it, left to right; the features stay, they are another model's."""
+    clicks = torch.stack((1 - lesson.clicks[:, 0], lesson.clicks[:, 1]), 1)
+    flipped = {name: getattr(lesson, name).flip(-1) for name in IN_BYTES}
+    return replace(lesson, clicks=clicks, **flipped)
+
+
+def part_of(rng: np.random.Generator, lesson: Lesson) -> Lesson:
+    """A part of the image, enlarged to the size of the whole, with the objects and clicks in it."""
+    cells = lesson.truth.shape[-1]
+    size = int(rng.uniform(*PART) * cells)
+    top, left = (int(rng.integers(cells - size + 1)) for _ in range(2))
+
+    def cut(maps: Tensor, stride: int) -> Tensor:
+        rows, columns = (slice(start * stride, (start + size) * stride) for start in (top, left))
+        return F.interpolate(maps[..., rows, columns], size=maps.shape[-2:], mode="bilinear")
+
+    truth = cut(lesson.truth[:, None], 1)[:, 0]
+    clicks = (lesson.clicks * cells - torch.tensor([left, top])) / size
+    inside = ((clicks > 0) & (clicks < 1)).all(1)
+    return replace(
+        lesson,
+        pixels=cut(lesson.pixels, MASK_STRIDE),
+        truth=truth[truth.gt(0.5).float().mean((1, 2)) > MIN_AREA],
+        clicks=clicks[inside],
+        answers=cut(lesson.answers[inside], 1),
+        quality=lesson.quality[inside],
+    )
 
 
 def ask(model: SAM2, features: ImageFeatures, prompts: Prompts, multimask: bool) -> MaskPrediction:
