@@ -68,7 +68,7 @@ def test_wrong_distinct_boxes_are_told_apart(capsys, answer, told):
 
 def test_a_stability_of_every_pixel_is_told_in_words(capsys):
     told = verdict(capsys, "03.stability", lambda logits, offset: (logits > offset) * 1.0)
-    assert told == "return one number for the whole mask, not an array of shape (30, 40)"
+    assert told == "one number is wanted, not an array of shape (30, 40)"
     assert "upside down" in verdict(capsys, "03.stability", lambda x, o: (x > -o).sum() / (x > o).sum())
     assert verdict(capsys, "03.stability", lambda x, o: (x > o).sum() / (x > -o).sum()) == "correct"
 

@@ -12,7 +12,7 @@ from torchvision.ops import nms
 
 from sam2nb.masks.measure import stability_score
 from sam2nb.masks.rle import rle_from_mask
-from sam2nb.notebook.check import WrongKind, attempt, exercise
+from sam2nb.notebook.check import WrongKind, as_number, attempt, exercise
 from sam2nb.predict.everything.records import Record, filter_records, record_of_mask
 
 CLOSE = 1e-4  # of numbers that count as equal
@@ -48,18 +48,11 @@ def stability(answer: Any) -> str | None:
     for offset in (0.5, 1.0, 3.0):
         logits = rng.normal(size=(30, 40)).astype(np.float32) * 2
         expected = float(stability_score(torch.from_numpy(logits), 0.0, offset))
-        got = _number(attempt(answer, logits.copy(), offset))
+        got = as_number(attempt(answer, logits.copy(), offset))
         if abs(got - expected) > CLOSE:
             why = " (upside down: the smaller area belongs on top)" if abs(got * expected - 1) < CLOSE else ""
             return f"for random logits and offset {offset:g}, {expected:.3f} is right; yours returns {got:.3f}{why}"
     return None
-
-
-def _number(result: Any) -> float:
-    if isinstance(result, str) or np.size(result) != 1:
-        form = f"an array of shape {result.shape}" if isinstance(result, np.ndarray) else repr(result)
-        raise WrongKind(f"return one number for the whole mask, not {form}")
-    return float(np.asarray(result).item())
 
 
 @exercise("03.keep_distinct")
