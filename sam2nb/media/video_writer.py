@@ -15,6 +15,7 @@ from sam2nb.whole_file import whole_file
 CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 QUALITY = {"libx264": {"crf": "20", "preset": "veryfast"}, "libvpx-vp9": {"crf": "32", "b:v": "0", "cpu-used": "5"}}
+MAX_CRF = 51  # of H.264; that of VP9 is 63
 FAST_START = {"movflags": "faststart"}  # the index comes first, so a browser plays the file while it loads
 PIXEL_FORMAT = "yuv420p"  # the only format that every browser decodes; it needs even sides
 
@@ -27,20 +28,25 @@ class VideoWriter:
     """Write frames to a video file; use it in a `with` block, which closes the file.
 
     path: ends in .mp4, .mov, .mkv (H.264) or .webm (VP9); missing folders are made. fps: frames per second. The file
-    appears when it is closed, with the frames written so far; without any frame it does not.
+    appears when it is closed, with the frames written so far; without any frame it does not. crf: the constant rate
+    factor of the codec, 0 to 51; a larger one makes a smaller and coarser file. None is 20 for H.264 and 32 for VP9.
 
-    Raises ValueError for another ending, or an fps that is no positive number; OSError where it cannot be written.
+    Raises ValueError for another ending, an fps that is no positive number, or a crf out of range; OSError where the
+    file cannot be written.
     """
 
-    def __init__(self, path: str | Path, fps: float = 25.0) -> None:
+    def __init__(self, path: str | Path, fps: float = 25.0, crf: int | None = None) -> None:
         self.path = Path(path)
         suffix = self.path.suffix.lower()
         if suffix not in CODECS:
             raise ValueError(f"path must end in {', '.join(CODECS)}, got {self.path.name!r}")
         if not 0 < fps < float("inf"):
             raise ValueError(f"fps must be positive, got {fps}")
+        if crf is not None and not 0 <= crf <= MAX_CRF:
+            raise ValueError(f"crf must be 0 to {MAX_CRF}, got {crf!r}")
         self.fps = Fraction(fps).limit_denominator(1001)
         self._codec = CODECS[suffix]
+        self._quality = QUALITY[self._codec] | ({} if crf is None else {"crf": str(crf)})
         options = FAST_START if suffix in (".mp4", ".mov") else {}
         self._file = ExitStack()
         part = self._file.enter_context(whole_file(self.path))
@@ -63,7 +69,7 @@ class VideoWriter:
 
     def _begin(self, size_hw: tuple[int, int]) -> None:
         self._size_hw = size_hw
-        self._stream = self._container.add_stream(self._codec, rate=self.fps, options=QUALITY[self._codec])
+        self._stream = self._container.add_stream(self._codec, rate=self.fps, options=self._quality)
         self._stream.height, self._stream.width = (side + side % 2 for side in size_hw)
         self._stream.pix_fmt = PIXEL_FORMAT
 

@@ -18,7 +18,7 @@ WIDTH, STRIP_HEIGHT, MARGIN_HEIGHT = 9.0, 0.34, 1.0  # inches
 FILL = 0.7  # of a strip's height
 UNSURE_ALPHA = 0.3
 UNSURE_BELOW = 0.5  # predicted IoU
-LEGEND_GREY = "0.35"
+LEGEND_GREY = "0.35"  # where the strips have several colours
 PRESENT, UNSURE, ABSENT = "present", "unsure", "absent"
 
 
@@ -58,7 +58,7 @@ def timeline(
     ax.set_ylabel("object")
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
-    _add_legend(ax, bool(prompted))
+    _add_legend(ax, bool(prompted), color if len(states) == 1 else LEGEND_GREY)
     if title:
         ax.set_title(title, loc="left")
     return ax
@@ -96,11 +96,8 @@ def _spans(frames: Sequence[int]) -> list[tuple[float, int]]:
     return [(run[0] - 0.5, len(run)) for run in runs]
 
 
-def _add_legend(ax: Axes, with_prompts: bool) -> None:
-    handles = [
-        Patch(facecolor=LEGEND_GREY, label=PRESENT),
-        Patch(facecolor=LEGEND_GREY, alpha=UNSURE_ALPHA, label=UNSURE),
-    ]
+def _add_legend(ax: Axes, with_prompts: bool, color: str | tuple[float, ...]) -> None:
+    handles = [Patch(facecolor=color, label=PRESENT), Patch(facecolor=color, alpha=UNSURE_ALPHA, label=UNSURE)]
     if with_prompts:
         diamond = {"marker": "D", "color": "white", "markeredgecolor": "black", "markersize": 5, "linewidth": 0}
         handles.append(Line2D([], [], label="prompted", **diamond))

@@ -73,3 +73,14 @@ def test_a_rate_that_is_no_positive_number_is_refused(tmp_path, fps):
     with pytest.raises(ValueError, match="fps must be positive"):
         VideoWriter(tmp_path / "clip.mp4", fps)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_larger_crf_makes_a_smaller_file(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    for name, crf in (("usual", None), ("coarse", 40)):
+        with VideoWriter(tmp_path / f"{name}.mp4", crf=crf) as writer:
+            for rgb in noise:
+                writer.add(rgb)
+    assert (tmp_path / "coarse.mp4").stat().st_size < (tmp_path / "usual.mp4").stat().st_size / 2
+    with pytest.raises(ValueError, match="crf must be 0 to 51, got 60"):
+        VideoWriter(tmp_path / "clip.mp4", crf=60)

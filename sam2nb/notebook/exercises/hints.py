@@ -49,13 +49,13 @@ HINTS: dict[str, tuple[str, ...]] = {
         "a list of all records with 0.01 * whole <= record['area'] <= 0.1 * whole",
     ),
     "04.prompts": (
-        "where does the IoU of the single click fall? A second prompt near that frame holds the object there",
-        "a box says more than a click; `truth[1][frame]` shows where the object is on a frame",
-        "a box with one click inside on frame 0, and the same on a frame in the middle of the clip",
+        "keep the box on frame 0; where is the object lost, and on which frames do the two overlap?",
+        "while they overlap, a box holds both; put the second prompt where they are apart again, after frame 13",
+        '`{i: {"box": tight_box(truth[scene][i])} for i in (0, 18)}`',
     ),
     "04.memories": (
         "two groups: prompted frames, and tracked frames that are recent; how recent is counted in frames of the clip",
-        "all prompted frames belong to it, those in the future as well",
+        "all prompted frames belong to it, those in the future as well; of the tracked frames only those before",
         "add every tracked frame that is 1 to 6 frames older; a gap in tracking is not filled by older frames",
     ),
     "04.label_map": (
