@@ -97,7 +97,7 @@ def title(path: Path) -> str:
 
 def time(path: Path) -> str:
     """The times that its second line states: "10 min", or "read 15 min, exercises 10 min"."""
-    line = re.search(r"^\*\*(.*)\*\*$", first_cell(path), re.MULTILINE)
+    line = re.search(r"^\*\*(.*?)\*\*$", first_cell(path), re.MULTILINE | re.DOTALL)
     parts = [part.strip() for part in re.split("[·,]", line[1])] if line else []
     return ", ".join(part.removeprefix("Time ").lower() for part in parts if re.search(r"\d+ min", part))
 

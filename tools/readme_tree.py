@@ -95,7 +95,7 @@ def notebook_row(path: Path) -> str:
     """A row of the table: title and times of the notebook's first cell, and the words of AFTERWARDS."""
     text = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
     title = re.search(r"^# (.+)$", text, flags=re.MULTILINE)[1]
-    facts = re.search(r"^\*\*(.+)\*\*$", text, flags=re.MULTILINE)
+    facts = re.search(r"^\*\*(.+?)\*\*$", text, flags=re.MULTILINE | re.DOTALL)
     times = [fact.removeprefix("Time ") for fact in (facts[1].split(" · ") if facts else ()) if "min" in fact]
     link = f"[{title}](notebooks/{path.name})"
     return f"| {link} | {', '.join(times)} | {AFTERWARDS.get(path.stem.split('_')[0], '')} |"

@@ -1,4 +1,4 @@
-"""Diagrams: the boxes of SAM 2 (arXiv 2408.00714, figure 3), a timeline of its memory, one step of attention."""
+"""Diagrams: the boxes of SAM 2 (arXiv 2408.00714, figure 3), its memory in time, a step of attention."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ def images(seeds: range, masks: int = 1) -> LabelledImages:
 @pytest.fixture
 def project(tmp_path) -> dict:
     files = [tmp_path / "tuned.safetensors", tmp_path / "masks.json"]
-    for file in files:
-        file.write_text("content")
+    files[0].write_text("content")
+    files[1].write_text('{"annotations": [{"id": 1}]}')
     parts = {"training": images(range(8)), "held_out": images(range(8, 12))}
     return parts | {"before": [0.5, 0.6, 0.4, 0.5], "after": [0.8, 0.9, 0.7, 0.8], "files": files}
 
@@ -42,6 +42,8 @@ def test_a_whole_project_passes(project, printed):
         ({"training": images(range(1, 9))}, "2 · split: picture 8 is in the training set and"),
         ({"after": [0.5, 0.6, 0.4, 0.5]}, "3 · measure: the mean IoU changed by +0.00"),
         ({"before": [0.5]}, "3 · measure: 4 objects are held out; you measured 1 before"),
+        ({"after": [0.8, 0.9, 0.7, float("nan")]}, "3 · measure: an IoU lies between 0 and 1; `after` has others"),
+        ({"after": [80, 90, 70, 80]}, "3 · measure: an IoU lies between 0 and 1; `after` has others"),
         ({"files": ["gone.json"]}, "4 · export: gone.json is missing"),
     ],
 )
@@ -56,3 +58,10 @@ def test_both_kinds_of_files_are_asked_for(project, printed):
         assert reason in printed()
     notebook.check("capstone", [1])
     assert "give a dict with training" in printed()
+
+
+@pytest.mark.parametrize("content", ["hello", "{}", "[1]"])
+def test_a_json_file_without_annotations_is_no_export(project, content, printed):
+    project["files"][1].write_text(content)
+    notebook.check("capstone", project)
+    assert "masks.json is no COCO file with annotations" in printed()

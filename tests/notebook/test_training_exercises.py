@@ -41,3 +41,9 @@ def test_a_dice_loss_of_every_column_and_a_rounded_gain_are_told(printed):
     assert "one number for the whole mask, not an array of shape (8,)" in printed()
     notebook.check("08.gain", lambda before, after: round((after - before) / (1 - before), 2))
     assert "do not round" in printed()
+
+
+@pytest.mark.parametrize("name", ["08.dice", "08.gain"])
+def test_an_answer_that_is_no_number_is_not_correct(name, printed):
+    notebook.check(name, lambda first, second: float("nan"))
+    assert "correct" not in printed()

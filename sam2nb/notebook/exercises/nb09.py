@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,9 @@ def _measure(answer: dict[str, Any]) -> str | None:
     objects = sum(len(answer["held_out"].load(name).masks) for name in answer["held_out"].names)
     if len(before) != objects or len(after) != objects:
         return f"3 · measure: {objects} objects are held out; you measured {len(before)} before and {len(after)} after"
+    for name, ious in (("before", before), ("after", after)):
+        if not ((ious >= 0) & (ious <= 1)).all():
+            return f"3 · measure: an IoU lies between 0 and 1; `{name}` has others"
     gain = float(after.mean() - before.mean())
     if gain < GAIN:
         return f"3 · measure: the mean IoU changed by {gain:+.2f}; at least +{GAIN} is asked for"
@@ -74,4 +78,16 @@ def _files(answer: dict[str, Any]) -> str | None:
     suffixes = {file.suffix for file in files}
     if ".safetensors" not in suffixes:
         return "4 · export: save the tuned model as .safetensors"
-    return None if ".json" in suffixes else "4 · export: export the masks as COCO .json"
+    tables = [file for file in files if file.suffix == ".json"]
+    if not tables:
+        return "4 · export: export the masks as COCO .json"
+    unread = [file.name for file in tables if not _is_coco(file)]
+    return f"4 · export: {', '.join(unread)} is no COCO file with annotations" if unread else None
+
+
+def _is_coco(file: Path) -> bool:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return isinstance(content, dict) and bool(content.get("annotations"))

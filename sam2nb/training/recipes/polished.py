@@ -122,7 +122,7 @@ def photo_files(recipe: Mapping[str, Any], held_out: bool) -> list[Path]:
 
 
 def teacher_answers(photos: list[Path], count: int, recipe: Mapping[str, Any], held_out: bool) -> list[Path]:
-    """What the teacher says about whole photographs first, then parts; recipes of all students share the files."""
+    """Files of the teacher's answers: whole photographs first, then parts. Recipes of all students share them."""
     folder = Path(recipe["answers"]) / ("held_out" if held_out else "train")
     files = [folder / f"{index:05d}.safetensors" for index in range(count)]
     if all(file.exists() for file in files):
