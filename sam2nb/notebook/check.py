@@ -64,10 +64,13 @@ def attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def as_number(value: Any) -> float:
-    """Read one number inside a checker; anything else is told to the learner by its kind."""
+    """Read one finite number inside a checker; anything else is told to the learner by its kind."""
     if isinstance(value, str) or np.ndim(value) > 0 and np.size(value) != 1:
         raise WrongKind(f"one number is wanted, not {kind_of(value)}")
-    return float(np.asarray(value).reshape(()))
+    number = float(np.asarray(value).reshape(()))
+    if not np.isfinite(number):
+        raise WrongKind(f"a finite number is wanted, not {number}")
+    return number
 
 
 def kind_of(value: Any) -> str:

@@ -13,6 +13,15 @@ from sam2nb.model.memory_bank import choose_memories
 from sam2nb.notebook.check import WrongKind, attempt, exercise
 from sam2nb.notebook.show import first_line
 
+AXIS_OF_SUMS = (
+    "numpy cannot combine these arrays ({problem}). If you divide by the sum of every row, keep its axis: "
+    ".sum(axis=1, keepdims=True)"
+)
+AXES_OF_FILTER = (
+    "numpy pairs the filter with the last axis of the image; its channels are the first axis. Give the filter two more "
+    "axes, filters[:, None, None], or use np.einsum"
+)
+
 
 def _tokens(seed: int, *shapes: tuple[int, int]) -> list[np.ndarray]:
     generator = np.random.default_rng(seed)
@@ -40,7 +49,7 @@ def scores(answer: Any) -> str | None:
 def shares(answer: Any) -> str | None:
     """Scaled dot products, then a softmax over the keys."""
     queries, keys = _tokens(0, (3, 16), (5, 16))
-    result = np.asarray(_attempt_with_sums(answer, queries, keys))
+    result = np.asarray(_attempt_with_advice(AXIS_OF_SUMS, answer, queries, keys))
     if result.shape != (3, 5):
         return f"for 3 queries and 5 keys the result should be (3, 5), yours is {result.shape}"
     products = queries @ keys.T
@@ -68,7 +77,7 @@ def shares(answer: Any) -> str | None:
 def attention(answer: Any) -> str | None:
     """Attention of one head, compared with the function that the model itself calls."""
     queries, keys, values = _tokens(1, (4, 8), (6, 8), (6, 5))
-    result = np.asarray(_attempt_with_sums(answer, queries, keys, values))
+    result = np.asarray(_attempt_with_advice(AXIS_OF_SUMS, answer, queries, keys, values))
     if result.shape != (4, 5):
         return f"for 4 queries and 6 values of 5 numbers the result should be (4, 5), yours is {result.shape}"
     expected = attend(*(torch.tensor(tokens)[None, None] for tokens in (queries, keys, values)))[0, 0].numpy()
@@ -109,15 +118,7 @@ def mask_product(answer: Any) -> str | None:
     """The sum over the channels of filter times upscaled image."""
     generator = np.random.default_rng(0)
     filters, upscaled = generator.normal(size=5), generator.normal(size=(5, 3, 4))
-    try:
-        result = np.asarray(attempt(answer, filters, upscaled))
-    except ValueError as problem:
-        if "broadcast" in str(problem):
-            raise WrongKind(
-                "numpy pairs the filter with the last axis of the image; its channels are the first axis. Give the "
-                "filter two more axes, filters[:, None, None], or use np.einsum"
-            ) from problem
-        raise
+    result = np.asarray(_attempt_with_advice(AXES_OF_FILTER, answer, filters, upscaled))
     if result.shape != (3, 4):
         return f"for 5 channels and a 3x4 image the result should be (3, 4), yours is {result.shape}"
     logits = np.einsum("c,chw->hw", filters, upscaled)
@@ -140,14 +141,11 @@ def _softmax(values: np.ndarray) -> np.ndarray:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def _attempt_with_sums(answer: Any, *tokens: np.ndarray) -> Any:
-    """`attempt`, where a division by sums that have lost their axis is told in words."""
+def _attempt_with_advice(advice: str, answer: Any, *arrays: np.ndarray) -> Any:
+    """`attempt`, where arrays that numpy cannot combine are told in words. advice: may hold {problem}."""
     try:
-        return attempt(answer, *tokens)
+        return attempt(answer, *arrays)
     except ValueError as problem:
         if "broadcast" in str(problem):
-            raise WrongKind(
-                f"numpy cannot combine these arrays ({first_line(problem)}). If you divide by the sum of every row, "
-                "keep its axis: .sum(axis=1, keepdims=True)"
-            ) from problem
+            raise WrongKind(advice.format(problem=first_line(problem))) from problem
         raise

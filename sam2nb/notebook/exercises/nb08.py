@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sam2nb.notebook.check import attempt, exercise
+from sam2nb.notebook.check import as_number, attempt, exercise
 
 
 @exercise("08.dice")
@@ -23,8 +23,8 @@ def dice(answer: Any) -> str | None:
             return (
                 f"return one number for the whole mask, not an array of shape {np.shape(returned)}: sum over all pixels"
             )
-        value = float(returned)
-        if not abs(value - expected) <= 0.02:  # NaN is wrong, too
+        value = as_number(returned)
+        if abs(value - expected) > 0.02:
             case = f"probabilities that sum to {probability.sum():g}, a truth of {truth.sum():g} pixels"
             overlap = f"an overlap of {(probability * truth).sum():g}"
             return f"for {case} and {overlap}, {expected:.3f} is right; yours returns {value:.3f}"
@@ -82,8 +82,8 @@ def _difference(x: int, y: int, label: int, mask: np.ndarray, truth: np.ndarray,
 def gain(answer: Any) -> str | None:
     """The fraction of the errors that has gone: (after - before) / (1 - before)."""
     for before, after, expected in ((0.25, 0.75, 2 / 3), (0.5, 0.5, 0.0), (0.0, 1.0, 1.0), (0.5, 0.25, -0.5)):
-        value = float(attempt(answer, before, after))
-        if not abs(value - expected) <= 1e-6:  # NaN is wrong, too
+        value = as_number(attempt(answer, before, after))
+        if abs(value - expected) > 1e-6:
             if abs(value - expected) < 0.006:
                 return f"from {before:g} to {after:g}, {expected:.6f} is right, yours: {value:.6f}; do not round"
             return f"from {before:g} to {after:g}, {expected:.3f} is right; yours: {value:.3f}"
